@@ -1,0 +1,38 @@
+"""genzoo: generative models for Keras 3 behind one fit / sample / log_prob interface."""
+
+import importlib
+
+from genzoo._version import __version__
+from genzoo.core.density import DensityModel
+from genzoo.core.errors import GenzooError, NoDensityError, NotFittedError
+from genzoo.core.likelihood import Likelihood
+from genzoo.core.model import GenerativeModel
+from genzoo.core.registry import build, models
+from genzoo.flows import RealNVP
+
+_ROOMS = ("data", "metrics", "plotting", "training")
+
+__all__ = [
+    "DensityModel",
+    "GenerativeModel",
+    "GenzooError",
+    "Likelihood",
+    "NoDensityError",
+    "NotFittedError",
+    "RealNVP",
+    "__version__",
+    "build",
+    "models",
+    *_ROOMS,
+]
+
+
+def __getattr__(name: str):
+    # rooms that models do not need are imported when first used
+    if name in _ROOMS:
+        return importlib.import_module(f"genzoo.{name}")
+    raise AttributeError(f"module 'genzoo' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,1 @@
+"""The contract every model keeps; imports no other room."""

@@ -1,0 +1,176 @@
+"""Data at the door: arrays and streams, checked, as seeded `tf.data` batches.
+
+A batch is a dict with `x` and, for conditional models, `context`.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from genzoo.core.checks import check_array, check_finite, check_int
+from genzoo.core.errors import InvalidInputError
+
+Batch = dict[str, Any]
+
+
+class ArrayData:
+    """Rows in memory (or in a memory map).
+
+    Args:
+        rows: Arrays of equal length n, by name.
+    """
+
+    def __init__(self, rows: dict[str, np.ndarray]):
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows["x"])
+
+    def split(self, fraction: float) -> tuple["ArrayData", "ArrayData"]:
+        """Return the first rows and the last `fraction`, as Keras's `validation_split` does."""
+        if not 0.0 < fraction < 1.0:
+            raise InvalidInputError(
+                "Expected validation_split between 0 and 1. "
+                f"Received: validation_split={fraction!r}"
+            )
+        at = int(len(self) * (1.0 - fraction))
+        if at in (0, len(self)):
+            raise InvalidInputError(
+                "Expected validation_split to leave rows on both sides. "
+                f"Received: validation_split={fraction!r} of {len(self)} rows"
+            )
+        head = {name: rows[:at] for name, rows in self.rows.items()}
+        tail = {name: rows[at:] for name, rows in self.rows.items()}
+        return ArrayData(head), ArrayData(tail)
+
+    def batches(self, batch_size: int) -> Iterator[Batch]:
+        """Yield the rows in order, as arrays."""
+        for start in range(0, len(self), batch_size):
+            yield {name: rows[start : start + batch_size] for name, rows in self.rows.items()}
+
+    def num_batches(self, batch_size: int) -> int:
+        return -(-len(self) // batch_size)
+
+    def dataset(self, batch_size: int, *, shuffle: bool, seed: int | None) -> tf.data.Dataset:
+        """Return batches, shuffled anew each epoch; a seed fixes the order of every epoch."""
+        order = tf.data.Dataset.range(len(self))
+        if shuffle:
+            order = order.shuffle(len(self), seed=seed, reshuffle_each_iteration=True)
+        order = order.batch(batch_size)
+        if any(isinstance(rows, np.memmap) for rows in self.rows.values()):
+            return order.map(self._read, num_parallel_calls=2).prefetch(tf.data.AUTOTUNE)
+        tensors = {name: tf.convert_to_tensor(rows) for name, rows in self.rows.items()}
+        gathered = order.map(
+            lambda index: {name: tf.gather(rows, index) for name, rows in tensors.items()},
+            num_parallel_calls=2,
+            deterministic=True,
+        )
+        return gathered.prefetch(tf.data.AUTOTUNE)
+
+    def _read(self, index: tf.Tensor) -> Batch:
+        def read(i):
+            return [np.ascontiguousarray(rows[np.sort(i)]) for rows in self.rows.values()]
+
+        types = [rows.dtype for rows in self.rows.values()]
+        values = tf.numpy_function(read, [index], types, stateful=False)
+        for value, rows in zip(values, self.rows.values(), strict=True):
+            value.set_shape([None, *rows.shape[1:]])
+        return dict(zip(self.rows, values, strict=True))
+
+
+class StreamData:
+    """A `tf.data.Dataset` of `x`, `(x, context)` or dicts of them, batched or not.
+
+    Args:
+        dataset: The user's data set.
+        event_shape: Shape of one example.
+        has_context: Whether the model takes a context.
+        dtype: Floats are cast to it.
+        batch_size: Rows a batch where the data set is not batched yet.
+        steps: Batches an epoch, for endless data sets.
+    """
+
+    def __init__(self, dataset, event_shape, has_context, dtype, batch_size, steps=None):
+        spec = dataset.element_spec
+        named = _name_parts(spec, has_context)
+        shape = named["x"].shape
+        batched = shape.rank is None or shape.rank == len(event_shape) + 1
+        if shape.rank is not None and tuple(shape[1:] if batched else shape) != event_shape:
+            raise InvalidInputError(
+                f"Expected a data set of examples of shape {event_shape}, batched or not. "
+                f"Received: element_spec={spec}"
+            )
+        if steps is None and dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
+            raise InvalidInputError(
+                "Expected steps_per_epoch (or validation_steps) with an endless data set. "
+                "Received: a tf.data.Dataset that repeats forever."
+            )
+
+        def to_batch(*element):
+            parts = _name_parts(element if len(element) > 1 else element[0], has_context)
+            if parts["x"].dtype.is_floating:
+                parts["x"] = tf.cast(parts["x"], dtype)
+            return parts
+
+        self._dataset = dataset.map(to_batch, num_parallel_calls=2, deterministic=True)
+        if not batched:
+            self._dataset = self._dataset.batch(batch_size)
+        self.dtype = named["x"].dtype.as_numpy_dtype
+        self.steps = steps
+
+    def batches(self, batch_size: int) -> Iterator[Batch]:
+        """Yield one epoch as arrays, in the sizes that the stream has."""
+        dataset = self._dataset if self.steps is None else self._dataset.take(self.steps)
+        for batch in dataset:
+            arrays = {name: value.numpy() for name, value in batch.items()}
+            check_finite(arrays["x"], "x")
+            yield arrays
+
+    def num_batches(self, batch_size: int) -> int:
+        cardinality = int(self._dataset.cardinality())
+        return self.steps or max(cardinality, 1)
+
+    def dataset(self, batch_size: int, *, shuffle: bool, seed: int | None) -> tf.data.Dataset:
+        """Return the batches; a stream is shuffled by who makes it."""
+        return self._dataset.prefetch(tf.data.AUTOTUNE)
+
+
+def _name_parts(element: Any, has_context: bool) -> Batch:
+    wanted = ["x", "context"] if has_context else ["x"]
+    if isinstance(element, dict):
+        parts = dict(element)
+    elif isinstance(element, (tuple, list)):
+        parts = dict(zip(["x", "context", "sample_weight"], element, strict=False))
+    else:
+        parts = {"x": element}
+    if sorted(parts) != sorted(wanted):
+        remedy = (
+            "Give (x, context) pairs."
+            if has_context
+            else "This model takes no labels: drop them with dataset.map(lambda x, y: x), "
+            "or build a conditional model with num_classes or context_dim."
+        )
+        raise InvalidInputError(
+            f"Expected a data set with {' and '.join(wanted)}. "
+            f"Received: elements with {' and '.join(parts)}. {remedy}"
+        )
+    return parts
+
+
+def check_rows(x: Any, event_shape: tuple[int, ...], dtype: str, name: str = "x") -> np.ndarray:
+    """Return `x` checked, floats as `dtype`."""
+    array = check_array(x, event_shape, name)
+    if array.dtype.kind == "f" and array.dtype != dtype:
+        with np.errstate(over="ignore"):
+            cast = np.asarray(array, dtype)
+        if cast.dtype.itemsize < array.dtype.itemsize:
+            check_finite(cast, f"{name} cast to {dtype}")
+        return cast
+    return array
+
+
+def check_batch_size(batch_size: Any, default: int) -> int:
+    """Return a batch size, the default for `None`."""
+    return default if batch_size is None else check_int(batch_size, "batch_size")

@@ -1,0 +1,148 @@
+"""Checks of what comes from outside, in one place. Each names the argument."""
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from genzoo.core.errors import InvalidInputError, UnknownNameError
+
+_ROWS_AT_A_TIME = 65_536
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """Return a sentence with the closest valid names, or all of them when none is close."""
+    valid = sorted(valid)
+    close = difflib.get_close_matches(name.lower(), valid, n=3, cutoff=0.5)
+    if close:
+        return f"Did you mean {' or '.join(repr(c) for c in close)}? "
+    return f"Valid names: {', '.join(valid)}. "
+
+
+def check_name(name: Any, valid: Iterable[str], kind: str) -> str:
+    """Return `name` if it is one of `valid`; `kind` is what the name stands for."""
+    valid = list(valid)
+    if isinstance(name, str) and name in valid:
+        return name
+    raise UnknownNameError(f"Unknown {kind}. {nearest(str(name), valid)}Received: {kind}={name!r}")
+
+
+def check_choice(value: Any, choices: Iterable[Any], name: str) -> Any:
+    """Return `value` if it is one of `choices`."""
+    choices = list(choices)
+    if value not in choices:
+        shown = ", ".join(repr(c) for c in choices)
+        raise InvalidInputError(f"Expected {name} to be one of {shown}. Received: {name}={value!r}")
+    return value
+
+
+def check_int(value: Any, name: str, minimum: int = 1) -> int:
+    """Return `value` as an `int` of at least `minimum`."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < minimum:
+        raise InvalidInputError(
+            f"Expected {name} to be an integer of at least {minimum}. Received: {name}={value!r}"
+        )
+    return int(value)
+
+
+def check_number(
+    value: Any, name: str, minimum: float = 0.0, *, exclusive: bool = False
+) -> float:
+    """Return `value` as a finite `float` not below (or, `exclusive`, above) `minimum`."""
+    number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+    if not number or not np.isfinite(value) or value < minimum or (exclusive and value == minimum):
+        bound = f"above {minimum}" if exclusive else f"of at least {minimum}"
+        raise InvalidInputError(
+            f"Expected {name} to be a finite number {bound}. Received: {name}={value!r}"
+        )
+    return float(value)
+
+
+def check_seed(seed: Any) -> int:
+    """Return `seed` as an `int` below 2**62."""
+    seed = check_int(seed, "seed", minimum=0)
+    if seed >= 2**62:
+        raise InvalidInputError(f"Expected seed below 2**62. Received: seed={seed!r}")
+    return seed
+
+
+def check_shape(shape: Any, name: str) -> tuple[int, ...]:
+    """Return `shape` as a tuple of positive ints; one int is a vector's length."""
+    if isinstance(shape, (int, np.integer)) and not isinstance(shape, bool):
+        shape = (shape,)
+    try:
+        return tuple(check_int(n, name) for n in shape) or check_int(0, name)
+    except (TypeError, InvalidInputError):
+        raise InvalidInputError(
+            f"Expected {name} to be a tuple of positive integers such as (43,) or (28, 28, 1). "
+            f"Received: {name}={shape!r}"
+        ) from None
+
+
+def check_units(units: Any, name: str = "hidden_units") -> tuple[int, ...]:
+    """Return layer widths as a tuple; an empty one is a linear network."""
+    if isinstance(units, (int, np.integer)):
+        units = (units,)
+    if not isinstance(units, Iterable) or isinstance(units, str):
+        raise InvalidInputError(
+            f"Expected {name} to be a tuple of layer widths such as (128, 128). "
+            f"Received: {name}={units!r}"
+        )
+    return tuple(check_int(n, name) for n in units)
+
+
+def check_finite(x: np.ndarray, name: str) -> None:
+    """Refuse NaN and infinity, naming the first row that holds one."""
+    if x.dtype.kind != "f":
+        return
+    for start in range(0, len(x), _ROWS_AT_A_TIME):
+        rows = x[start : start + _ROWS_AT_A_TIME]
+        finite = np.isfinite(rows)
+        if not finite.all():
+            bad = ~finite.reshape(len(rows), -1).all(axis=1)
+            first = start + int(np.argmax(bad))
+            kind = "NaN" if np.isnan(x[first]).any() else "infinity"
+            raise InvalidInputError(
+                f"Expected {name} to be finite. Received: {name} with {kind} in row {first}. "
+                "Drop or impute such rows first, for example with sklearn.impute.SimpleImputer."
+            )
+
+
+def check_array(x: Any, event_shape: tuple[int, ...], name: str = "x") -> np.ndarray:
+    """Return `x` as a finite numeric array of shape [n, *event_shape], n at least 1."""
+    try:
+        array = np.asanyarray(x)
+    except ValueError as error:
+        raise InvalidInputError(
+            f"Expected {name} to be one array of shape (n, {_shown(event_shape)}). "
+            f"Received: rows of different lengths ({error})."
+        ) from None
+    if array.dtype.kind not in "bfiu":
+        raise InvalidInputError(
+            f"Expected {name} to hold numbers (float, integer or bool). "
+            f"Received: {name}.dtype={array.dtype}. Encode text and categories as numbers first."
+        )
+    if array.shape[1:] != tuple(event_shape) or array.ndim == 0:
+        raise InvalidInputError(
+            f"Expected {name} of shape (n, {_shown(event_shape)}). "
+            f"Received: {name}.shape={array.shape}. {_shape_remedy(array.shape, event_shape)}"
+        )
+    if len(array) == 0:
+        raise InvalidInputError(
+            f"Expected {name} to have at least one row. Received: {name}.shape={array.shape}"
+        )
+    check_finite(array, name)
+    return array
+
+
+def _shown(shape: tuple[int, ...]) -> str:
+    return ", ".join(str(n) for n in shape)
+
+
+def _shape_remedy(shape: tuple[int, ...], event_shape: tuple[int, ...]) -> str:
+    if shape == tuple(event_shape):
+        return "For a single example, pass x[None]."
+    if int(np.prod(shape[1:])) == int(np.prod(event_shape)) and shape:
+        return f"Reshape it with x.reshape(-1, {_shown(event_shape)})."
+    return f"Reshape the data, or build the model with event_shape={tuple(shape[1:])}."

@@ -1,0 +1,198 @@
+"""DensityModel: models with a likelihood, exact or bounded."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from genzoo.core import checks
+from genzoo.core.batches import ArrayData, check_batch_size
+from genzoo.core.errors import InvalidInputError, NoDensityError
+from genzoo.core.likelihood import Likelihood
+from genzoo.core.model import GenerativeModel
+from genzoo.core.random import make_seed, uniform_rows
+
+_DEQUANTIZE = 1
+
+
+class DensityModel(GenerativeModel):
+    """Base of models with `log_prob`.
+
+    Integers are treated as integers: `log_prob` adds uniform noise u on [0, 1) and scores the
+    density at x + u, a lower bound (in expectation) on the log of the mass of x.
+
+    A subclass implements `_log_weight(x, context, seed, first_row)`, in graph: log p(x) of real
+    x, or one draw of an importance-sampling estimate of it.
+
+    Reference: Theis, van den Oord and Bethge, A note on the evaluation of generative models, 2016.
+    """
+
+    is_bound = False
+
+    @property
+    def likelihood(self) -> Likelihood:
+        integer = self.data_spec is not None and self.data_spec.is_integer
+        return Likelihood(
+            kind="lower_bound" if integer or self.is_bound else "exact",
+            unit="mass" if integer else "density",
+        )
+
+    # In graph
+
+    def call(self, inputs, training=False):
+        """Return the training objective of each row in nats, [n]: for exact models log p(x)."""
+        parts = inputs if isinstance(inputs, dict) else {"x": inputs}
+        x = parts["x"]
+        first_row = 0
+        seed = make_seed(0)
+        if training:
+            seed = make_seed(self.seed_generator.next())
+            replica = tf.distribute.get_replica_context()
+            first_row = replica.replica_id_in_sync_group * tf.shape(x)[0]
+        x = self._to_real(x, seed, first_row)
+        context = self.encode_context(parts.get("context"))
+        return self._objective(x, context, seed, first_row)
+
+    def _objective(self, x, context, seed, first_row) -> tf.Tensor:
+        return self._log_weight(x, context, seed, first_row)
+
+    def _log_weight(self, x, context, seed, first_row) -> tf.Tensor:
+        """Hook: log p(x) or one unbiased-in-the-exponent draw of it, [n]."""
+        raise NotImplementedError
+
+    def _to_real(self, x, seed, first_row) -> tf.Tensor:
+        """Cast to the model's float type; dequantise integers."""
+        real = tf.cast(x, self.compute_dtype)
+        if self.data_spec is None or not self.data_spec.is_integer:
+            return real
+        seed = tf.random.experimental.stateless_fold_in(seed, _DEQUANTIZE)
+        noise = uniform_rows(tf.shape(x)[0], self.event_shape, seed, first_row, self.compute_dtype)
+        return real + noise
+
+    def _score_rows(self, x, context, first_row, seed, num_samples) -> tf.Tensor:
+        """Log-mean-exp of `num_samples` draws of the weight, [n]."""
+
+        def draw(k):
+            own = tf.random.experimental.stateless_fold_in(seed, k)
+            return self._log_weight(self._to_real(x, own, first_row), context, own, first_row)
+
+        _, total = tf.while_loop(
+            lambda k, _: k < num_samples,
+            lambda k, total: (k + 1, _log_add_exp(total, draw(k))),
+            [tf.constant(1), draw(0)],
+            parallel_iterations=1,
+        )
+        return total - tf.math.log(tf.cast(num_samples, total.dtype))
+
+    # Outside
+
+    def log_prob(
+        self,
+        x: Any,
+        *,
+        context: Any = None,
+        num_samples: int = 1,
+        batch_size: int | None = None,
+        seed: int = 0,
+    ) -> np.ndarray:
+        """Return log p(x) of each row in nats, in data space; see `likelihood` for its kind.
+
+        Args:
+            x: Array [n, *event_shape].
+            context: As in `fit`, for conditional models.
+            num_samples: For bounds: draws K of the importance-weighted bound (Burda, Grosse and
+                Salakhutdinov 2016), which tightens as K grows. Exact models need one.
+            batch_size: Rows at a time on each replica; it does not change the result.
+            seed: Fixes the noise of dequantisation and of latent draws.
+
+        Returns:
+            Array [n], float.
+
+        Raises:
+            NotFittedError: Before `fit` or `adapt`.
+            InvalidInputError: For data unlike those of `fit`.
+        """
+        num_samples = checks.check_int(num_samples, "num_samples")
+        if self.likelihood.kind == "exact":
+            num_samples = 1
+        data, batch_size = self._door_rows("log_prob", x, context, batch_size)
+        seed = make_seed(checks.check_seed(seed))
+        values = self.map_rows(
+            "log_prob", self._score_rows, data, batch_size, seed, tf.constant(num_samples)
+        )
+        return np.concatenate(list(values))
+
+    def _door_rows(self, method, x, context, batch_size) -> tuple[ArrayData, int]:
+        self._check_fitted(method)
+        if isinstance(x, tf.data.Dataset):
+            raise InvalidInputError(
+                f"Expected an array x in {method}(). Received: a tf.data.Dataset. "
+                "Call it for each batch, or use evaluate(dataset)."
+            )
+        data = self._door(x, context)
+        self._check_kind(data)
+        return data, check_batch_size(batch_size, max(self.default_batch_size, 1024))
+
+    def score_samples(self, x: Any, **arguments: Any) -> np.ndarray:
+        """Return `log_prob(x)`; scikit-learn's name for it."""
+        return self.log_prob(x, **arguments)
+
+    def score(self, x: Any, **arguments: Any) -> float:
+        """Return the mean of `log_prob(x)`, nats an example."""
+        return float(np.mean(self.log_prob(x, **arguments), dtype=np.float64))
+
+    def bits_per_dim(self, x: Any, **arguments: Any) -> np.ndarray:
+        """Return -log2 p(x) / dimensions for each row of integer data.
+
+        Args:
+            x: Integers [n, *event_shape].
+            **arguments: As in `log_prob`.
+
+        Returns:
+            Array [n]; lower is better, log2(levels) is chance.
+
+        Raises:
+            NoDensityError: For real-valued data, whose density depends on their units.
+        """
+        self._check_fitted("bits_per_dim")
+        if not self.likelihood.comparable_across_models:
+            raise NoDensityError(
+                "Bits per dimension are meant for integer data; a density of real numbers changes "
+                f"with their unit. Received: a {type(self).__name__} fitted to "
+                f"{self.data_spec.dtype}. Use score(x), in nats, or fit integers."
+            )
+        return -self.log_prob(x, **arguments) / (self.event_size * math.log(2.0))
+
+    def distribution(self, context: tf.Tensor | None = None):
+        """Return the `tfd.Distribution` of real numbers in data space, to compose in a graph.
+
+        Args:
+            context: Encoded context [n, context_size], for conditional models.
+        """
+        raise NoDensityError(
+            f"{type(self).__name__} has no distribution in closed form; use log_prob and sample."
+        )
+
+    def export_signatures(self) -> dict[str, tuple[Callable[..., Any], list[tf.TensorSpec]]]:
+        """As in `GenerativeModel`, with `log_prob(x[, context])`, x of the data's dtype."""
+        signatures = super().export_signatures()
+        signature = [self._x_signature()]
+        if self.context_size:
+            signature.append(self._context_signature())
+
+        def log_prob(x, context=None):
+            context = self.encode_context(context)
+            return self._score_rows(x, context, tf.constant(0, tf.int64), make_seed(0), 1)
+
+        return {"log_prob": (log_prob, signature), **signatures}
+
+    def _x_signature(self) -> tf.TensorSpec:
+        dtype = self.data_spec.dtype if self.data_spec.is_integer else self.compute_dtype
+        return tf.TensorSpec([None, *self.event_shape], dtype, name="x")
+
+
+def _log_add_exp(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+    high = tf.maximum(a, b)
+    return high + tf.math.log1p(tf.exp(-tf.abs(a - b)))

@@ -1,0 +1,29 @@
+"""Typed errors. Each message says what was expected, what was received and what to do."""
+
+
+class GenzooError(Exception):
+    """Base of every error that genzoo raises on purpose."""
+
+
+class InvalidInputError(GenzooError, ValueError):
+    """Data or an argument of the wrong shape, dtype, range or value."""
+
+
+class UnknownNameError(GenzooError, ValueError):
+    """A model, data set or option name that does not exist."""
+
+
+class NotFittedError(GenzooError, ValueError, AttributeError):
+    """The model has to see data first."""
+
+
+class NoDensityError(GenzooError, NotImplementedError):
+    """The model or the unit of its data gives no such likelihood."""
+
+
+class DataError(GenzooError, OSError):
+    """A file or folder of data that is missing, empty or corrupt."""
+
+
+class OutputExistsError(GenzooError, FileExistsError):
+    """The output would overwrite something that a user made."""

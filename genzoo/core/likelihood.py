@@ -1,0 +1,30 @@
+"""What a model's `log_prob` is: exact or a bound, a density or a mass."""
+
+import dataclasses
+from typing import Literal
+
+
+@dataclasses.dataclass(frozen=True)
+class Likelihood:
+    """The declaration behind every figure a model reports.
+
+    Args:
+        kind: `"exact"`, `"lower_bound"` (in expectation), or `"none"`.
+        unit: `"density"` for real-valued data, `"mass"` for integers, `None` without a likelihood.
+    """
+
+    kind: Literal["exact", "lower_bound", "none"]
+    unit: Literal["density", "mass"] | None
+
+    @property
+    def comparable_across_models(self) -> bool:
+        """Whether bits per dimension mean the same for any two models of the same data."""
+        return self.unit == "mass"
+
+    def __str__(self) -> str:
+        if self.kind == "none":
+            return "no likelihood"
+        return f"{self.kind.replace('_', ' ')} on {self.unit}, nats"
+
+
+NO_LIKELIHOOD = Likelihood("none", None)

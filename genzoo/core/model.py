@@ -1,0 +1,572 @@
+"""GenerativeModel: the contract that every model of the zoo keeps."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from genzoo.core import checks
+from genzoo.core.adam import Adam
+from genzoo.core.batches import ArrayData, Batch, StreamData, check_batch_size, check_rows
+from genzoo.core.errors import InvalidInputError, NoDensityError, NotFittedError, OutputExistsError
+from genzoo.core.likelihood import NO_LIKELIHOOD, Likelihood
+from genzoo.core.random import make_seed
+from genzoo.core.registry import constructor_arguments
+from genzoo.core.replicas import concatenate, run_parts
+from genzoo.core.spec import DataSpec
+
+_SAMPLES_AT_A_TIME = 1024
+_SPEC = "data_spec"
+
+
+class _Graphs:
+    """Compiled functions by name; a class of its own so that Keras does not track them."""
+
+    def __init__(self):
+        self.by_name: dict[Any, Callable[..., Any]] = {}
+
+    def get(self, name: Any, make: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
+        if name not in self.by_name:
+            self.by_name[name] = make()
+        return self.by_name[name]
+
+
+class GenerativeModel(keras.Model):
+    """Base of all models: a `keras.Model` with `fit`, `sample`, `save` and `export`.
+
+    A subclass makes all its weights in its constructor and implements `call` (the training
+    graph's output) and `_sample`; see `DensityModel` for models with a likelihood.
+
+    Args:
+        event_shape: Shape of one example, such as `(43,)` or `(28, 28, 1)`.
+        levels: Integer data run from 0 to `levels - 1`. `None`: told by the data at the first
+            `fit` (see `DataSpec.of`).
+        context_dim: Width of a context vector, for conditional models.
+        num_classes: Number of classes, for models conditional on integer labels.
+        seed: Fixes initial weights, the order of the data and every random draw.
+        name, dtype: As in Keras.
+    """
+
+    default_epochs = 1
+    default_batch_size = 128
+    default_learning_rate = 1e-3
+    default_steps_per_execution = 8
+    shuffles = True
+
+    def __init__(
+        self,
+        event_shape: tuple[int, ...] | int,
+        *,
+        levels: int | None = None,
+        context_dim: int | None = None,
+        num_classes: int | None = None,
+        seed: int | None = None,
+        name: str | None = None,
+        dtype: Any = None,
+    ):
+        super().__init__(name=name, dtype=dtype)
+        self.event_shape = checks.check_shape(event_shape, "event_shape")
+        self.levels = None if levels is None else checks.check_int(levels, "levels", minimum=2)
+        if context_dim is not None and num_classes is not None:
+            raise InvalidInputError(
+                "Expected context_dim (vectors) or num_classes (labels), not both. "
+                f"Received: context_dim={context_dim!r}, num_classes={num_classes!r}"
+            )
+        if context_dim is not None:
+            checks.check_int(context_dim, "context_dim")
+        if num_classes is not None:
+            checks.check_int(num_classes, "num_classes", minimum=2)
+        self.context_dim = context_dim
+        self.num_classes = num_classes
+        self.seed = None if seed is None else checks.check_seed(seed)
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.data_spec: DataSpec | None = None
+        self._graphs = _Graphs()
+
+    # Declaration
+
+    @property
+    def likelihood(self) -> Likelihood:
+        """What `log_prob` of this model is."""
+        return NO_LIKELIHOOD
+
+    @property
+    def context_size(self) -> int:
+        """Width of the encoded context; 0 for an unconditional model."""
+        return self.context_dim or self.num_classes or 0
+
+    @property
+    def event_size(self) -> int:
+        """Number of values in one example."""
+        return int(np.prod(self.event_shape))
+
+    # Training
+
+    def fit(
+        self,
+        x: Any,
+        context: Any = None,
+        *,
+        batch_size: int | None = None,
+        epochs: int | None = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        validation_steps: int | None = None,
+        steps_per_epoch: int | None = None,
+        shuffle: bool = True,
+        **keras_arguments: Any,
+    ) -> keras.callbacks.History:
+        """Train with Keras's own `fit`.
+
+        Args:
+            x: Array [n, *event_shape] of floats or integers, or a `tf.data.Dataset` of `x`
+                (or `(x, context)` pairs), batched or not.
+            context: Array [n, context_dim], or labels [n], for conditional models.
+            batch_size: Rows a step over all replicas; `None` for the model's default.
+            epochs: Passes over the data; `None` for the model's default.
+            validation_split: Share of the rows, at the end, to validate on.
+            validation_data: `x`, `(x, context)` or a data set to validate on.
+            validation_steps, steps_per_epoch: Batches an epoch, for endless data sets.
+            shuffle: Whether to shuffle arrays each epoch (seeded by the model's `seed`).
+            **keras_arguments: `callbacks`, `verbose`, `initial_epoch`, `validation_freq`.
+
+        Returns:
+            Keras's `History`; `loss` is the mean over the epoch, in nats an example.
+
+        Raises:
+            InvalidInputError: For data of the wrong shape, dtype or range, with NaN or infinity,
+                or a context that is missing or not expected; before any weight changes.
+        """
+        epochs = checks.check_int(
+            self.default_epochs if epochs is None else epochs, "epochs", minimum=0
+        )
+        self._refuse_unknown(keras_arguments)
+        batch_size = check_batch_size(batch_size, self.default_batch_size)
+        data = self._door(x, context, batch_size, steps_per_epoch)
+        validation = None
+        if validation_data is not None:
+            pair = validation_data if isinstance(validation_data, tuple) else (validation_data,)
+            validation = self._door(*pair, batch_size=batch_size, steps=validation_steps)
+        elif validation_split:
+            if not isinstance(data, ArrayData):
+                raise InvalidInputError(
+                    "Expected an array x with validation_split; give validation_data instead. "
+                    f"Received: validation_split={validation_split!r} with a tf.data.Dataset"
+                )
+            data, validation = data.split(validation_split)
+        if self.data_spec is None:
+            self._adapt(data, batch_size)
+        for part in (data, validation):
+            self._check_kind(part)
+        self._compile_by_default()
+        if self.optimizer is not None and not self.optimizer.built:
+            with self.distribute_strategy.scope():
+                self.optimizer.build(self.trainable_variables)
+        return super().fit(
+            self._training_dataset(data, batch_size, shuffle and self.shuffles),
+            epochs=epochs,
+            shuffle=False,
+            validation_data=None
+            if validation is None
+            else self._training_dataset(validation, batch_size, shuffle=False),
+            validation_steps=validation_steps,
+            steps_per_epoch=steps_per_epoch,
+            **keras_arguments,
+        )
+
+    def _compile_by_default(self) -> None:
+        if not self.compiled:
+            with self.distribute_strategy.scope():
+                self.compile(
+                    optimizer=self._default_optimizer(),
+                    steps_per_execution=self.default_steps_per_execution,
+                )
+        elif self.loss is not None:
+            raise InvalidInputError(
+                f"Expected compile() without a loss: {type(self).__name__} has its own. "
+                f"Received: loss={self.loss!r}"
+            )
+
+    def _default_optimizer(self) -> keras.optimizers.Optimizer | None:
+        return Adam(self.default_learning_rate)
+
+    def adapt(self, x: Any, context: Any = None, *, batch_size: int | None = None) -> None:
+        """Show the data to the parts that start from it, such as standardisation.
+
+        The first `fit` does so by itself; call it to see new data, or to score with a model that
+        is not trained.
+
+        Args:
+            x, context, batch_size: As in `fit`.
+        """
+        batch_size = check_batch_size(batch_size, self.default_batch_size)
+        self._adapt(self._door(x, context, batch_size), batch_size)
+
+    def _adapt(self, data: ArrayData | StreamData, batch_size: int) -> None:
+        low, high, dtype = np.inf, -np.inf, None
+        for batch in data.batches(max(batch_size, 4096)):
+            low, high = min(low, batch["x"].min()), max(high, batch["x"].max())
+            dtype = batch["x"].dtype
+        if dtype is None:
+            raise InvalidInputError("Expected data with at least one row. Received: an empty one.")
+        self._set_spec(DataSpec.of(dtype, low, high, self.levels))
+        with self.distribute_strategy.scope():
+            self._adapt_parts(lambda: data.batches(max(batch_size, 4096)))
+
+    def _adapt_parts(self, batches: Callable[[], Iterator[Batch]]) -> None:
+        """Hook: start weights from data; `batches()` begins one pass over it."""
+
+    def _set_spec(self, spec: DataSpec) -> None:
+        self.data_spec = spec
+        self._graphs.by_name.clear()
+        self.train_function = self.test_function = self.predict_function = None
+
+    def _training_dataset(self, data, batch_size, shuffle) -> tf.data.Dataset:
+        return data.dataset(batch_size, shuffle=shuffle, seed=self.seed)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        # a strategy sums gradients over replicas and Keras scales its own losses only
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        return -tf.reduce_mean(y_pred) / replicas
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        results = super().compute_metrics(x, y, y_pred, sample_weight)
+        strategy = tf.distribute.get_strategy()
+        if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+            # Keras averages these over axis 0, which a scalar lacks (keras issue 20585)
+            return tf.nest.map_structure(lambda value: tf.reshape(value, [1]), results)
+        return results
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        # the constructor has built everything; Keras would reduce a batch over workers first
+        return
+
+    # Generation
+
+    def sample(
+        self,
+        n: int,
+        *,
+        context: Any = None,
+        temperature: float = 1.0,
+        seed: int | None = None,
+    ) -> np.ndarray:
+        """Draw samples in the kind of the data.
+
+        Args:
+            n: Number of samples.
+            context: [n, context_dim] or labels [n], or one of them for all samples.
+            temperature: Scales the noise that samples start from; below 1 for likelier samples.
+            seed: The same seed gives the same samples; `None` draws anew at each call.
+
+        Returns:
+            Array [n, *event_shape] of the data's dtype.
+
+        Raises:
+            NotFittedError: Before `fit` or `adapt`.
+        """
+        n = checks.check_int(n, "n")
+        temperature = checks.check_number(temperature, "temperature")
+        self._check_fitted("sample")
+        seed = self._draw_seed(seed)
+        encoded = self._door_context(context, n, broadcast=True)
+        graph = self._graphs.get("sample", self._sample_graph)
+        temperature = tf.constant(temperature, self.compute_dtype)
+
+        def parts():
+            for chunk, start in enumerate(range(0, n, _SAMPLES_AT_A_TIME)):
+                size = min(_SAMPLES_AT_A_TIME, n - start)
+                part = [tf.constant(size), temperature, make_seed(seed, chunk)]
+                if encoded is not None:
+                    part.append(tf.convert_to_tensor(encoded[start : start + size]))
+                yield part
+
+        return concatenate(run_parts(self.distribute_strategy, graph, parts()))
+
+    def _sample_graph(self):
+        signature = [
+            tf.TensorSpec([], tf.int32),
+            tf.TensorSpec([], self.compute_dtype),
+            tf.TensorSpec([2], tf.int32),
+        ]
+
+        def sample(n, temperature, seed, context=None):
+            x = self._sample(n, self.encode_context(context), temperature, seed)
+            return self.data_spec.to_data(x)
+
+        if self.context_size:
+            signature.append(self._context_signature())
+        return tf.function(sample, input_signature=signature, autograph=False)
+
+    def _sample(self, n, context, temperature, seed) -> tf.Tensor:
+        """Hook, in graph: `n` samples in data space as real numbers, [n, *event_shape]."""
+        raise NotImplementedError
+
+    def _draw_seed(self, seed: int | None) -> int:
+        if seed is not None:
+            return checks.check_seed(seed)
+        state = np.asarray(self.seed_generator.next(), np.int64)
+        return int(state[0] % 2**31 + (state[1] % 2**31) * 2**31)
+
+    # Density: see DensityModel
+
+    def log_prob(self, x: Any, **arguments: Any) -> np.ndarray:
+        """Refuse: this model has no likelihood."""
+        raise NoDensityError(
+            f"{type(self).__name__} has no likelihood. Use a model that has one, for example "
+            "RealNVP, VAE or GaussianMixture."
+        )
+
+    # Context
+
+    def encode_context(self, context: tf.Tensor | None) -> tf.Tensor | None:
+        """Return the context as float vectors [n, context_size], in graph; labels as one-hot."""
+        if context is None:
+            return None
+        if self.num_classes is not None:
+            return tf.one_hot(context, self.num_classes, dtype=self.compute_dtype)
+        return tf.cast(context, self.compute_dtype)
+
+    def _context_signature(self) -> tf.TensorSpec:
+        if self.num_classes is not None:
+            return tf.TensorSpec([None], tf.int32, name="context")
+        return tf.TensorSpec([None, self.context_dim], self.compute_dtype, name="context")
+
+    def _door_context(self, context: Any, n: int, broadcast: bool = False) -> np.ndarray | None:
+        """Check a context for `n` rows."""
+        name = type(self).__name__
+        if not self.context_size:
+            if context is not None:
+                raise InvalidInputError(
+                    f"Expected no context (labels): this {name} is unconditional. "
+                    f"Received: context of shape {np.shape(context)}. Leave it out, or build the "
+                    "model with num_classes=... (labels) or context_dim=... (vectors)."
+                )
+            return None
+        if context is None:
+            wanted = (
+                f"labels of shape ({n},) below num_classes={self.num_classes}"
+                if self.num_classes
+                else f"vectors of shape ({n}, {self.context_dim})"
+            )
+            raise InvalidInputError(
+                f"Expected context, since this {name} is conditional: {wanted}. "
+                "Received: context=None"
+            )
+        if self.num_classes is not None:
+            return self._door_labels(context, n, broadcast)
+        vectors = np.asarray(context)
+        if broadcast and vectors.shape == (self.context_dim,):
+            vectors = np.broadcast_to(vectors, (n, self.context_dim))
+        vectors = check_rows(vectors, (self.context_dim,), self.compute_dtype, "context")
+        self._check_count(vectors, n)
+        return np.ascontiguousarray(vectors, self.compute_dtype)
+
+    def _door_labels(self, context: Any, n: int, broadcast: bool) -> np.ndarray:
+        labels = np.asarray(context)
+        if broadcast and labels.ndim == 0:
+            labels = np.full(n, labels)
+        whole = labels.dtype.kind in "iu" and labels.ndim == 1 and labels.size
+        if not whole or labels.min() < 0 or labels.max() >= self.num_classes:
+            shown = np.array2string(labels.ravel()[:5], threshold=5)
+            raise InvalidInputError(
+                f"Expected context of integer labels from 0 to {self.num_classes - 1}, shape "
+                f"({n},). Received: context of shape {labels.shape}, dtype {labels.dtype}, "
+                f"beginning {shown}"
+            )
+        self._check_count(labels, n)
+        return labels.astype(np.int32)
+
+    @staticmethod
+    def _check_count(context: np.ndarray, n: int) -> None:
+        if len(context) != n:
+            raise InvalidInputError(
+                f"Expected context with a row for each of {n} examples. "
+                f"Received: context.shape={context.shape}"
+            )
+
+    # Doors and rows
+
+    def _door(self, x, context=None, batch_size=None, steps=None) -> ArrayData | StreamData:
+        """Check data from outside."""
+        if isinstance(x, tf.data.Dataset):
+            if context is not None:
+                raise InvalidInputError(
+                    "Expected the context inside the data set, as (x, context) pairs. "
+                    f"Received: context of shape {np.shape(context)} beside a tf.data.Dataset"
+                )
+            return StreamData(
+                x, self.event_shape, bool(self.context_size), self.compute_dtype, batch_size, steps
+            )
+        rows = {"x": check_rows(x, self.event_shape, self.compute_dtype)}
+        encoded = self._door_context(context, len(rows["x"]))
+        if encoded is not None:
+            rows["context"] = encoded
+        return ArrayData(rows)
+
+    def _check_kind(self, data: ArrayData | StreamData | None) -> None:
+        if isinstance(data, ArrayData):
+            self.data_spec.check(data.rows["x"])
+        elif isinstance(data, StreamData):
+            self.data_spec.check(np.zeros(1, data.dtype))
+
+    def _check_fitted(self, method: str) -> None:
+        if self.data_spec is None:
+            raise NotFittedError(
+                f"{method}() of {type(self).__name__} needs data first: call fit(x) or adapt(x), "
+                "or load a saved model."
+            )
+
+    def map_rows(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        data: ArrayData,
+        batch_size: int,
+        *scalars: tf.Tensor,
+    ) -> Iterator[Any]:
+        """Yield `function(x, context, first_row, *scalars)` as NumPy, a batch at a time.
+
+        Args:
+            name: Name of the compiled function.
+            function: In graph, of real or integer `x` [n, *event_shape], the encoded context,
+                and the number of the batch's first row.
+            data: Checked rows.
+            batch_size: Rows a replica at a time.
+            *scalars: Further arguments, the same for all batches.
+        """
+        x_type = tf.as_dtype(data.rows["x"].dtype)
+
+        def make():
+            signature = [tf.TensorSpec([None, *self.event_shape], x_type), tf.TensorSpec([], tf.int64)]
+            if self.context_size:
+                signature.append(self._context_signature())
+
+                def graph(x, first_row, context, *scalars):
+                    return function(x, self.encode_context(context), first_row, *scalars)
+            else:
+
+                def graph(x, first_row, *scalars):
+                    return function(x, None, first_row, *scalars)
+
+            signature += [tf.TensorSpec(s.shape, s.dtype) for s in scalars]
+            return tf.function(graph, input_signature=signature, autograph=False)
+
+        def parts():
+            for i, batch in enumerate(data.batches(batch_size)):
+                part = [tf.convert_to_tensor(batch["x"]), tf.constant(i * batch_size, tf.int64)]
+                if self.context_size:
+                    part.append(tf.convert_to_tensor(batch["context"]))
+                yield [*part, *scalars]
+
+        graph = self._graphs.get((name, x_type), make)
+        return run_parts(self.distribute_strategy, graph, parts())
+
+    # Saving
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        config = {
+            name: getattr(self, name)
+            for name in constructor_arguments(type(self))
+            if name not in ("name", "dtype")
+        }
+        policy = keras.dtype_policies.serialize(self.dtype_policy)
+        return {**config, "name": self.name, "dtype": policy}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None):
+        config = {
+            name: keras.saving.deserialize_keras_object(value, custom_objects=custom_objects)
+            if isinstance(value, dict) and "class_name" in value
+            else value
+            for name, value in config.items()
+        }
+        return cls(**config)
+
+    def save_own_variables(self, store: Any) -> None:
+        super().save_own_variables(store)
+        if self.data_spec is not None:
+            text = json.dumps(dataclasses.asdict(self.data_spec))
+            store[_SPEC] = np.frombuffer(text.encode(), np.uint8)
+
+    def load_own_variables(self, store: Any) -> None:
+        own = {name: store[name] for name in store.keys()}  # noqa: SIM118 (not a dict)
+        spec = own.pop(_SPEC, None)
+        super().load_own_variables(own)
+        if spec is not None:
+            self._set_spec(DataSpec(**json.loads(np.asarray(spec).tobytes())))
+
+    def export(self, filepath: str | os.PathLike, *, overwrite: bool = False) -> None:
+        """Write a TensorFlow SavedModel that loads without genzoo, Keras or TFP.
+
+        Args:
+            filepath: Folder to make.
+            overwrite: Whether an existing folder may be replaced.
+
+        Raises:
+            OutputExistsError: If `filepath` exists and `overwrite` is false.
+            NotFittedError: Before `fit` or `adapt`.
+
+        Example:
+
+        >>> loaded = tf.saved_model.load("saved_models/digits")          # doctest: +SKIP
+        >>> loaded.signatures["sample"](n=tf.constant(4), seed=tf.constant(0))  # doctest: +SKIP
+        """
+        self._check_fitted("export")
+        path = os.fspath(filepath)
+        if os.path.exists(path) and not overwrite:
+            raise OutputExistsError(
+                f"Expected a new folder. Received: filepath={path!r}, which exists. "
+                "Choose another, or pass overwrite=True."
+            )
+        archive = keras.export.ExportArchive()
+        archive.track(self)
+        for name, (function, signature) in self.export_signatures().items():
+            archive.add_endpoint(name, function, input_signature=signature)
+        archive.write_out(path, verbose=False)
+
+    def export_signatures(self) -> dict[str, tuple[Callable[..., Any], list[tf.TensorSpec]]]:
+        """Return the functions of the SavedModel and their inputs, by name.
+
+        `sample(n, seed[, context])`: n int32 [], seed int64 []; the same numbers as `sample`.
+        """
+        signature = [tf.TensorSpec([], tf.int32, name="n"), tf.TensorSpec([], tf.int64, name="seed")]
+        if self.context_size:
+            signature.append(self._context_signature())
+
+        def sample(n, seed, context=None):
+            encoded = self.encode_context(context)
+            chunks = (n + _SAMPLES_AT_A_TIME - 1) // _SAMPLES_AT_A_TIME
+            results = tf.TensorArray(
+                self.data_spec.dtype, chunks, infer_shape=False, element_shape=[None, *self.event_shape]
+            )
+
+            def body(i, results):
+                start = i * _SAMPLES_AT_A_TIME
+                size = tf.minimum(_SAMPLES_AT_A_TIME, n - start)
+                rows = None if encoded is None else encoded[start : start + size]
+                one = tf.ones([], self.compute_dtype)
+                x = self._sample(size, rows, one, make_seed(seed, i))
+                return i + 1, results.write(i, self.data_spec.to_data(x))
+
+            _, results = tf.while_loop(lambda i, _: i < chunks, body, [0, results])
+            return results.concat()
+
+        return {"sample": (sample, signature)}
+
+    @staticmethod
+    def _refuse_unknown(keras_arguments: dict[str, Any]) -> None:
+        valid = ("callbacks", "verbose", "initial_epoch", "validation_freq")
+        for name in keras_arguments:
+            if name == "y":
+                raise InvalidInputError(
+                    "Expected no labels y: generative models learn x alone. "
+                    "Received: y. Pass them as context to a model built with num_classes."
+                )
+            checks.check_name(name, valid, "fit argument")

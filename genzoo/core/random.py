@@ -1,0 +1,61 @@
+"""Noise by rows: each row owns a stretch of one random stream.
+
+The draw of a row depends on the seed and the row's number alone, so results do not change with
+the batch size or the number of replicas (Salmon et al. 2011, counter-based generators).
+"""
+
+import tensorflow as tf
+
+_PHILOX = 1
+
+
+def make_seed(seed: int | tf.Tensor, salt: int = 0) -> tf.Tensor:
+    """Return the stateless seed, int32 [2], that an int, a pair and a salt stand for."""
+    seed = tf.cast(tf.convert_to_tensor(seed, tf.int64 if isinstance(seed, int) else None), tf.int64)
+    if seed.shape.rank == 0:
+        seed = tf.stack([seed % 2**31, seed // 2**31 % 2**31])
+    else:
+        seed = seed % 2**31
+    return tf.random.experimental.stateless_fold_in(tf.cast(seed, tf.int32), salt)
+
+
+def _rows(operation, num_rows, event_shape, seed, first_row, dtype) -> tf.Tensor:
+    size = 1
+    for n in event_shape:
+        size *= n
+    # a Philox block is 128 bits
+    values_per_block = 16 // max(tf.as_dtype(dtype).size, 4)
+    blocks = -(-size // values_per_block)
+    key, counter = tf.raw_ops.StatelessRandomGetKeyCounter(seed=seed)
+    skipped = tf.cast(first_row, tf.uint64) * tf.constant(blocks, tf.uint64)
+    noise = operation(
+        shape=tf.stack([num_rows, blocks * values_per_block]),
+        key=key,
+        counter=counter + tf.stack([skipped, tf.zeros_like(skipped)]),
+        alg=_PHILOX,
+        dtype=dtype,
+    )
+    return tf.reshape(noise[:, :size], [num_rows, *event_shape])  # [n, *event_shape]
+
+
+def uniform_rows(num_rows, event_shape, seed, first_row=0, dtype=tf.float32) -> tf.Tensor:
+    """Return uniform noise on [0, 1) for rows first_row, first_row + 1, ...
+
+    Args:
+        num_rows: Number of rows n, an int or a scalar tensor.
+        event_shape: Static shape of a row.
+        seed: int32 [2], from `make_seed`.
+        first_row: Number of the first row, below 2**63.
+        dtype: `float32` or `float64`.
+
+    Returns:
+        Tensor [n, *event_shape].
+    """
+    operation = tf.raw_ops.StatelessRandomUniformV2
+    return _rows(operation, num_rows, event_shape, seed, first_row, dtype)
+
+
+def normal_rows(num_rows, event_shape, seed, first_row=0, dtype=tf.float32) -> tf.Tensor:
+    """Return standard normal noise by rows; arguments as for `uniform_rows`."""
+    operation = tf.raw_ops.StatelessRandomNormalV2
+    return _rows(operation, num_rows, event_shape, seed, first_row, dtype)

@@ -1,0 +1,80 @@
+"""Model names. A class enters by decorator; users build by name."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from genzoo.core.checks import check_name, nearest
+from genzoo.core.errors import UnknownNameError
+
+_MODELS: dict[str, type] = {}
+
+
+def register(name: str) -> Callable[[type], type]:
+    """Enter a model class under `name` and make it known to Keras's saving."""
+
+    def enter(cls: type) -> type:
+        _MODELS[name] = keras.saving.register_keras_serializable("genzoo")(cls)
+        cls.registered_name = name
+        return cls
+
+    return enter
+
+
+def models() -> list[str]:
+    """Return the names of all models, sorted."""
+    return sorted(_MODELS)
+
+
+def model_class(name: str) -> type:
+    """Return the class registered under `name`."""
+    return _MODELS[check_name(name, _MODELS, "model")]
+
+
+def constructor_arguments(cls: type) -> dict[str, inspect.Parameter]:
+    """Return the arguments that `cls(...)` takes, its bases' included where it passes them on."""
+    arguments: dict[str, inspect.Parameter] = {}
+    for base in cls.__mro__:
+        if base in (keras.Model, keras.Layer):
+            break
+        if "__init__" not in vars(base):
+            continue
+        parameters = list(inspect.signature(base.__init__).parameters.values())[1:]
+        for parameter in parameters:
+            if parameter.kind is not inspect.Parameter.VAR_KEYWORD:
+                arguments.setdefault(parameter.name, parameter)
+        if all(p.kind is not inspect.Parameter.VAR_KEYWORD for p in parameters):
+            return arguments
+    return arguments
+
+
+def build(name: str, **config: Any):
+    """Build a registered model.
+
+    Args:
+        name: One of `genzoo.models()`, for example `"realnvp"`.
+        **config: The model's constructor arguments.
+
+    Returns:
+        The model, a `keras.Model`.
+
+    Raises:
+        UnknownNameError: For an unknown model or option, with the nearest valid names.
+
+    Example:
+
+    >>> model = genzoo.build("gaussian_mixture", event_shape=(2,), num_components=3)
+    >>> model.num_components
+    3
+    """
+    cls = model_class(name)
+    valid = constructor_arguments(cls)
+    for option in config:
+        if option not in valid:
+            raise UnknownNameError(
+                f"Unknown option of {name}. {nearest(option, valid)}"
+                f"Received: {option}={config[option]!r}"
+            )
+    return cls(**config)

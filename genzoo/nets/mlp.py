@@ -1,0 +1,78 @@
+"""A multi-layer perceptron whose weights exist from the start."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from genzoo.core.checks import check_int, check_units
+
+
+@keras.saving.register_keras_serializable("genzoo")
+class MLP(keras.layers.Layer):
+    """Dense layers with one activation between them and a linear end.
+
+    Args:
+        input_dim: Width of the input.
+        hidden_units: Widths of the hidden layers.
+        output_dim: Width of the output.
+        activation: Name of a Keras activation.
+        output_scale: Scale of the last layer's initial weights; 0 starts it at zero.
+        seed: Fixes the initial weights.
+
+    Shapes: [n, input_dim] to [n, output_dim].
+    """
+
+    def __init__(
+        self,
+        input_dim: int,
+        hidden_units: Sequence[int],
+        output_dim: int,
+        *,
+        activation: str = "relu",
+        output_scale: float = 1.0,
+        seed: int | None = None,
+        **layer_arguments: Any,
+    ):
+        super().__init__(**layer_arguments)
+        self.input_dim = check_int(input_dim, "input_dim", minimum=0)
+        self.hidden_units = check_units(hidden_units)
+        self.output_dim = check_int(output_dim, "output_dim")
+        self.activation = activation
+        self.output_scale = output_scale
+        self.seed = seed
+        self._activation = keras.activations.get(activation)
+        widths = [input_dim, *self.hidden_units, output_dim]
+        self._kernels, self._biases = [], []
+        for i, (fan_in, fan_out) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+            last = i == len(widths) - 2
+            kernel = self.add_weight(
+                shape=(fan_in, fan_out),
+                initializer=self._initializer(i, output_scale if last else 1.0),
+                name=f"kernel_{i}",
+            )
+            bias = self.add_weight(shape=(fan_out,), initializer="zeros", name=f"bias_{i}")
+            self._kernels.append(kernel)
+            self._biases.append(bias)
+        self.built = True
+
+    def _initializer(self, layer: int, scale: float) -> keras.initializers.Initializer | str:
+        if scale == 0.0:
+            return "zeros"
+        return keras.initializers.VarianceScaling(
+            scale=scale**2,
+            mode="fan_avg",
+            distribution="uniform",
+            seed=None if self.seed is None else self.seed + layer,
+        )
+
+    def call(self, inputs):
+        x = inputs
+        for kernel, bias in zip(self._kernels[:-1], self._biases[:-1], strict=True):
+            x = self._activation(tf.nn.bias_add(tf.matmul(x, kernel), bias))  # [n, units]
+        return tf.nn.bias_add(tf.matmul(x, self._kernels[-1]), self._biases[-1])
+
+    def get_config(self):
+        arguments = ("input_dim", "hidden_units", "output_dim", "activation", "output_scale", "seed")
+        return {**super().get_config(), **{name: getattr(self, name) for name in arguments}}
