@@ -3,17 +3,21 @@
 import importlib
 
 from genzoo._version import __version__
+from genzoo.classic import GaussianMixture
 from genzoo.core.density import DensityModel
 from genzoo.core.errors import GenzooError, NoDensityError, NotFittedError
 from genzoo.core.likelihood import Likelihood
 from genzoo.core.model import GenerativeModel
 from genzoo.core.registry import build, models
 from genzoo.flows import RealNVP
+from genzoo.vaes import VAE
 
 _ROOMS = ("data", "metrics", "plotting", "training")
 
 __all__ = [
+    "VAE",
     "DensityModel",
+    "GaussianMixture",
     "GenerativeModel",
     "GenzooError",
     "Likelihood",

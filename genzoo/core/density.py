@@ -65,7 +65,7 @@ class DensityModel(GenerativeModel):
     def _to_real(self, x, seed, first_row) -> tf.Tensor:
         """Cast to the model's float type; dequantise integers."""
         real = tf.cast(x, self.compute_dtype)
-        if self.data_spec is None or not self.data_spec.is_integer:
+        if x.dtype.is_floating or self.data_spec is None:
             return real
         seed = tf.random.experimental.stateless_fold_in(seed, _DEQUANTIZE)
         noise = uniform_rows(tf.shape(x)[0], self.event_shape, seed, first_row, self.compute_dtype)

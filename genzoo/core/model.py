@@ -21,7 +21,7 @@ from genzoo.core.replicas import concatenate, run_parts
 from genzoo.core.spec import DataSpec
 
 _SAMPLES_AT_A_TIME = 1024
-_SPEC = "data_spec"
+_STATE = "fitted_state"
 
 
 class _Graphs:
@@ -489,18 +489,25 @@ class GenerativeModel(keras.Model):
         }
         return cls(**config)
 
+    def fitted_state(self) -> dict[str, Any]:
+        """Return what was learned beside the weights, as JSON; subclasses add to it."""
+        return {"data_spec": dataclasses.asdict(self.data_spec)}
+
+    def restore_state(self, state: dict[str, Any]) -> None:
+        """Take back what `fitted_state` returned."""
+        self._set_spec(DataSpec(**state["data_spec"]))
+
     def save_own_variables(self, store: Any) -> None:
         super().save_own_variables(store)
         if self.data_spec is not None:
-            text = json.dumps(dataclasses.asdict(self.data_spec))
-            store[_SPEC] = np.frombuffer(text.encode(), np.uint8)
+            store[_STATE] = np.frombuffer(json.dumps(self.fitted_state()).encode(), np.uint8)
 
     def load_own_variables(self, store: Any) -> None:
         own = {name: store[name] for name in store.keys()}  # noqa: SIM118 (not a dict)
-        spec = own.pop(_SPEC, None)
+        state = own.pop(_STATE, None)
         super().load_own_variables(own)
-        if spec is not None:
-            self._set_spec(DataSpec(**json.loads(np.asarray(spec).tobytes())))
+        if state is not None:
+            self.restore_state(json.loads(np.asarray(state).tobytes()))
 
     def export(self, filepath: str | os.PathLike, *, overwrite: bool = False) -> None:
         """Write a TensorFlow SavedModel that loads without genzoo, Keras or TFP.
@@ -529,7 +536,8 @@ class GenerativeModel(keras.Model):
         archive.track(self)
         for name, (function, signature) in self.export_signatures().items():
             archive.add_endpoint(name, function, input_signature=signature)
-        archive.write_out(path, verbose=False)
+        options = tf.saved_model.SaveOptions(experimental_custom_gradients=True)
+        archive.write_out(path, options, verbose=False)
 
     def export_signatures(self) -> dict[str, tuple[Callable[..., Any], list[tf.TensorSpec]]]:
         """Return the functions of the SavedModel and their inputs, by name.

@@ -1,6 +1,6 @@
 """Work in independent parts, run on all replicas of a strategy."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ import tensorflow as tf
 
 def run_parts(
     strategy: tf.distribute.Strategy,
-    function: Callable[..., Any],
+    function: tf.types.experimental.PolymorphicFunction,
     parts: Iterator[Sequence[Any]],
 ) -> Iterator[Any]:
     """Yield `function(*part)` as NumPy for each part, in order.
@@ -20,17 +20,18 @@ def run_parts(
     num_replicas = 1
     if strategy.num_replicas_in_sync > 1:
         num_replicas = len(strategy.extended.worker_devices)
+    concrete = function.get_concrete_function()
     group: list[Sequence[Any]] = []
     for part in parts:
         if num_replicas == 1:
-            yield _numpy(function(*part))
+            yield _numpy(concrete(*part))
             continue
         group.append(part)
         if len(group) == num_replicas:
             yield from _run_group(strategy, function, group)
             group = []
     for part in group:
-        yield _numpy(function(*part))
+        yield _numpy(concrete(*part))
 
 
 def _run_group(strategy, function, group):

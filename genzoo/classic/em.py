@@ -1,0 +1,188 @@
+"""Expectation-maximisation as Keras `fit`: a batch adds statistics, an epoch's end is the M step."""
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from genzoo.core.batches import ArrayData
+from genzoo.core.checks import check_number
+from genzoo.core.density import DensityModel
+from genzoo.core.random import make_seed, uniform_rows
+
+_ROWS_AT_A_TIME = 65_536
+_FITTED = ("converged_", "n_iter_", "lower_bound_")
+
+
+class _Sums:
+    """Float64 sums over the batches and replicas of an epoch; no part of the model's state."""
+
+    def __init__(self, shapes: dict[str, tuple[int, ...]]):
+        self.variables = {
+            name: keras.Variable(
+                "zeros",
+                shape=shape,
+                dtype="float64",
+                trainable=False,
+                aggregation="sum",
+                synchronization="on_read",
+                name=name,
+            )
+            for name, shape in shapes.items()
+        }
+
+    def add(self, values: dict[str, tf.Tensor]) -> None:
+        for name, variable in self.variables.items():
+            # Keras's own assign_add would add up the running totals of the replicas
+            variable.value.assign_add(tf.cast(values[name], tf.float64))
+
+    def reset(self) -> None:
+        for variable in self.variables.values():
+            variable.value.assign(tf.zeros(variable.shape, tf.float64))
+
+    def read(self) -> dict[str, np.ndarray]:
+        return {
+            name: tf.convert_to_tensor(variable.value.read_value()).numpy()
+            for name, variable in self.variables.items()
+        }
+
+
+class _MaximizationStep(keras.callbacks.Callback):
+    """Resets the sums before an epoch; updates the parameters and tests convergence after it."""
+
+    def on_train_begin(self, logs=None):
+        self.previous = -np.inf
+        self.model.converged_ = False
+        self.model.n_iter_ = 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.model.reset_statistics()
+
+    def on_epoch_end(self, epoch, logs=None):
+        bound = self.model.maximize()
+        self.model.lower_bound_ = bound
+        self.model.n_iter_ += 1
+        if abs(bound - self.previous) < self.model.tol:
+            self.model.converged_ = True
+            self.model.stop_training = True
+        self.previous = bound
+
+
+class EMModel(DensityModel):
+    """Base of models fitted by EM.
+
+    One epoch is one iteration over all the data, in float64 sums over batches, replicas and
+    workers, so it does not depend on the batch size. A subclass implements `statistic_shapes`,
+    `_expect` and `_maximize`.
+
+    Args:
+        tol: `fit` stops when the mean log-likelihood changes by less, in nats an example.
+
+    Attributes:
+        converged_: Whether the last `fit` stopped by `tol`.
+        n_iter_: Iterations of the last `fit`.
+        lower_bound_: Mean log-likelihood before the last M step, nats an example.
+
+    Reference: Dempster, Laird and Rubin, Maximum likelihood from incomplete data via the EM
+    algorithm, 1977.
+    """
+
+    default_epochs = 100
+    default_batch_size = 4096
+    default_steps_per_execution = 1
+    shuffles = False
+
+    def __init__(self, event_shape, *, tol: float = 1e-3, **model_arguments: Any):
+        super().__init__(event_shape, **model_arguments)
+        self.tol = check_number(tol, "tol")
+        self.converged_ = False
+        self.n_iter_ = 0
+        self.lower_bound_ = -np.inf
+        self._sums: _Sums | None = None
+
+    def statistic_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of the sufficient statistics by name."""
+        raise NotImplementedError
+
+    def _expect(self, x: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        """Hook, in graph: log p(x) [n] and the batch's sums of sufficient statistics."""
+        raise NotImplementedError
+
+    def _maximize(self, statistics: dict[str, np.ndarray]) -> None:
+        """Hook: set the parameters from the sums over all the data."""
+        raise NotImplementedError
+
+    def reset_statistics(self) -> None:
+        """Begin an iteration."""
+        if self._sums is None:
+            with self.distribute_strategy.scope():
+                own = {"count": (), "log_prob": ()}
+                self._sums = _Sums({**own, **self.statistic_shapes()})
+        with self.distribute_strategy.scope():
+            self._sums.reset()
+
+    def maximize(self) -> float:
+        """Update the parameters; return the mean log-likelihood before that, in nats."""
+        sums = self._sums.read()
+        with self.distribute_strategy.scope():
+            self._maximize(sums)
+        return float(sums["log_prob"] / sums["count"])
+
+    def train_step(self, data):
+        inputs = data[0] if isinstance(data, tuple) else data
+        x = self._to_real(inputs["x"], make_seed(0), 0)
+        log_prob, statistics = self._expect(x)
+        count = tf.shape(x)[0]
+        wide = tf.cast(log_prob, tf.float64)
+        self._sums.add({**statistics, "count": count, "log_prob": tf.reduce_sum(wide)})
+        self._loss_tracker.update_state(-tf.reduce_mean(log_prob), sample_weight=count)
+        return self.compute_metrics(inputs, None, log_prob)
+
+    def fit(self, x: Any, context: Any = None, *, callbacks: Any = None, **arguments: Any):
+        """Run EM until convergence, or for `epochs` iterations (100 by default).
+
+        Goes on from the present parameters; the first `fit` (or `adapt`) starts them from data.
+        Arguments, returns and errors as in `GenerativeModel.fit`; rows are not shuffled.
+        """
+        callbacks = list(callbacks) if isinstance(callbacks, (list, tuple)) else [callbacks]
+        callbacks = [c for c in callbacks if c is not None]
+        # last, so that other callbacks see the parameters that gave the logged loss
+        return super().fit(x, context, callbacks=[*callbacks, _MaximizationStep()], **arguments)
+
+    def fitted_state(self):
+        own = {name: getattr(self, name) for name in _FITTED}
+        return {**super().fitted_state(), **own}
+
+    def restore_state(self, state):
+        super().restore_state(state)
+        for name in _FITTED:
+            setattr(self, name, state[name])
+
+    def _default_optimizer(self):
+        return None
+
+    def compile_from_config(self, config):
+        self.compile(optimizer=None, steps_per_execution=config.get("steps_per_execution", 1))
+
+    def _training_dataset(self, data, batch_size, shuffle):
+        """Dequantise integers once and for all: EM on fresh noise would not be monotone."""
+        if not self.data_spec.is_integer:
+            return super()._training_dataset(data, batch_size, shuffle)
+        if isinstance(data, ArrayData):
+            real = np.empty(data.rows["x"].shape, self.compute_dtype)
+            for start in range(0, len(real), _ROWS_AT_A_TIME):
+                rows = data.rows["x"][start : start + _ROWS_AT_A_TIME]
+                real[start : start + len(rows)] = self._fixed_noise(rows, make_seed(0), start)
+            data = ArrayData({"x": real})
+            return super()._training_dataset(data, batch_size, shuffle)
+
+        def dequantize(index, batch):
+            return {"x": self._fixed_noise(batch["x"], make_seed(0, index), 0)}
+
+        dataset = super()._training_dataset(data, batch_size, shuffle)
+        return dataset.enumerate().map(dequantize, deterministic=True).prefetch(tf.data.AUTOTUNE)
+
+    def _fixed_noise(self, x, seed, first_row):
+        noise = uniform_rows(tf.shape(x)[0], self.event_shape, seed, first_row, self.compute_dtype)
+        return tf.cast(x, self.compute_dtype) + noise

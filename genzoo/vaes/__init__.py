@@ -1,0 +1,5 @@
+"""Variational autoencoders."""
+
+from genzoo.vaes.vae import VAE
+
+__all__ = ["VAE"]
