@@ -162,7 +162,8 @@ def _name_parts(element: Any, has_context: bool) -> Batch:
 def check_rows(x: Any, event_shape: tuple[int, ...], dtype: str, name: str = "x") -> np.ndarray:
     """Return `x` checked, floats as `dtype`."""
     array = check_array(x, event_shape, name)
-    if array.dtype.kind == "f" and array.dtype != dtype:
+    # a memory map stays on disk; the graph casts its batches
+    if array.dtype.kind == "f" and array.dtype != dtype and not isinstance(array, np.memmap):
         with np.errstate(over="ignore"):
             cast = np.asarray(array, dtype)
         if cast.dtype.itemsize < array.dtype.itemsize:

@@ -33,7 +33,7 @@ class VAE(DensityModel):
         latent_dim: Width of the latent vector z.
         hidden_units: Widths of the encoder's hidden layers; the decoder's in reverse.
         activation: Name of a Keras activation.
-        likelihood_name: `"gaussian"` (standardised data, one learned variance; integers are
+        likelihood: `"gaussian"` (standardised data, one learned variance; integers are
             dequantised) or `"bernoulli"` (binary data).
         binarization: For `"bernoulli"` on data that are not binary: `"threshold"` makes values
             in the upper half of the range 1 and scores the binary data, so figures compare with
@@ -62,7 +62,7 @@ class VAE(DensityModel):
         latent_dim: int = 16,
         hidden_units: Sequence[int] = (256, 256),
         activation: str = "relu",
-        likelihood_name: str = "gaussian",
+        likelihood: str = "gaussian",
         binarization: str | None = None,
         beta: float = 1.0,
         **model_arguments: Any,
@@ -71,12 +71,12 @@ class VAE(DensityModel):
         self.latent_dim = checks.check_int(latent_dim, "latent_dim")
         self.hidden_units = checks.check_units(hidden_units)
         self.activation = activation
-        self.likelihood_name = checks.check_choice(likelihood_name, LIKELIHOODS, "likelihood_name")
+        self.likelihood_name = checks.check_choice(likelihood, LIKELIHOODS, "likelihood")
         self.binarization = checks.check_choice(binarization, ("threshold", None), "binarization")
-        if binarization and likelihood_name != "bernoulli":
+        if binarization and likelihood != "bernoulli":
             raise InvalidInputError(
-                "Expected binarization with likelihood_name='bernoulli' alone. "
-                f"Received: binarization={binarization!r}, likelihood_name={likelihood_name!r}"
+                "Expected binarization with likelihood='bernoulli' alone. "
+                f"Received: binarization={binarization!r}, likelihood={likelihood!r}"
             )
         self.beta = checks.check_number(beta, "beta")
         dtype = self.dtype_policy.name
@@ -99,9 +99,9 @@ class VAE(DensityModel):
             dtype=dtype,
             name="decoder",
         )
-        self.output_distribution = LIKELIHOODS[likelihood_name](dtype=dtype)
+        self.output_distribution = LIKELIHOODS[likelihood](dtype=dtype)
         self.output_distribution.build((None, self.event_size))
-        self.preprocessing = Standardize(dtype=dtype) if likelihood_name == "gaussian" else None
+        self.preprocessing = Standardize(dtype=dtype) if likelihood == "gaussian" else None
         if self.preprocessing is not None:
             self.preprocessing.build((None, *self.event_shape))
         self.built = True
@@ -117,8 +117,8 @@ class VAE(DensityModel):
             levels = "real numbers" if spec.levels is None else f"{spec.levels} levels"
             raise InvalidInputError(
                 "Expected binary data (bool, or uint8 of 0 and 1) with "
-                f"likelihood_name='bernoulli'. Received: {spec.dtype} data of {levels}. "
-                "Pass binarization='threshold', or use likelihood_name='gaussian'."
+                f"likelihood='bernoulli'. Received: {spec.dtype} data of {levels}. "
+                "Pass binarization='threshold', or use likelihood='gaussian'."
             )
         super()._set_spec(spec)
 
@@ -206,6 +206,10 @@ class VAE(DensityModel):
     def _decode(self, z, context):
         mean = self.output_distribution.mean(self.decoder(_join(z, context)))
         return self.data_spec.to_data(self._to_event(mean))
+
+    def get_config(self):
+        # `likelihood` itself is the declaration that every model makes
+        return {**super().get_config(), "likelihood": self.likelihood_name}
 
     # Outside
 

@@ -1,0 +1,221 @@
+"""Data sets by name or path."""
+
+import dataclasses
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from genzoo.core.checks import check_number, check_seed, nearest
+from genzoo.core.errors import DataError, InvalidInputError, UnknownNameError
+from genzoo.data.images import EXTENSIONS, ImageFolder
+from genzoo.data.tables import CsvTable
+from genzoo.data.toy import TOYS, toy
+
+_KERAS = ("cifar10", "cifar100", "fashion_mnist", "mnist")
+
+
+@dataclasses.dataclass
+class Dataset:
+    """Training and test data.
+
+    Attributes:
+        name: Name or path it was loaded by.
+        x_train, x_test: Examples, [n, *event_shape].
+        y_train, y_test: Labels [n], integers from 0, or `None`.
+        class_names: Names of the labels, where they have any.
+        notes: What was left out in loading.
+    """
+
+    name: str
+    x_train: np.ndarray
+    x_test: np.ndarray
+    y_train: np.ndarray | None = None
+    y_test: np.ndarray | None = None
+    class_names: list[str] = dataclasses.field(default_factory=list)
+    notes: list[str] = dataclasses.field(default_factory=list)
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        return self.x_train.shape[1:]
+
+
+def names() -> list[str]:
+    """Return the names that `load` knows, the files under `GENZOO_DATA` included."""
+    found = [file.stem for file in _data_folder().glob("*.npz")] if _data_folder() else []
+    return sorted({"digits", *_KERAS, *TOYS, *found})
+
+
+def load(
+    source: str | os.PathLike,
+    *,
+    test_size: float = 0.2,
+    seed: int = 0,
+    label: str | int | None = None,
+    image_size: tuple[int, int] = (64, 64),
+    channels: int = 3,
+) -> Dataset:
+    """Load a data set.
+
+    Args:
+        source: A name of `genzoo.data.names()`: `"digits"` (8x8 digits in 17 grey levels, bundled
+            with scikit-learn), a toy set, `"mnist"`, `"fashion_mnist"`, `"cifar10"` or
+            `"cifar100"` (NAME.npz in the folder that the environment variable GENZOO_DATA names,
+            else through `keras.datasets`). Or a path: `.npz` (with `x_train`, or `X`, or one
+            array), `.npy` (stays on disk and is read as needed), `.csv`, or a folder of images.
+        test_size: Share of the rows set apart for testing, where the source does not say.
+        seed: Fixes the split and the toy sets. A `.npy` is split at its end, unshuffled.
+        label: Label column of a `.csv`.
+        image_size, channels: Of the images of a folder; see `ImageFolder`.
+
+    Returns:
+        A `Dataset`.
+
+    Raises:
+        UnknownNameError: For an unknown name, with the nearest ones.
+        DataError: For a file or folder that is missing, empty or corrupt.
+
+    Example:
+
+    >>> digits = genzoo.data.load("digits")
+    >>> digits.x_train.shape, digits.x_test.shape, digits.x_train.dtype
+    ((1437, 8, 8, 1), (360, 8, 8, 1), dtype('uint8'))
+    """
+    if not isinstance(source, (str, os.PathLike)) or not os.fspath(source):
+        raise InvalidInputError(f"Expected a name or a path. Received: source={source!r}")
+    check_seed(seed)
+    if not 0.0 < check_number(test_size, "test_size") < 1.0:
+        raise InvalidInputError(f"Expected test_size between 0 and 1. Received: test_size={test_size}")
+    name = os.fspath(source)
+    if name in names():
+        parts, notes, class_names = _load_name(name, seed), [], []
+    else:
+        parts, notes, class_names = _load_path(Path(name), label, image_size, channels)
+    for key in [key for key in parts if key.startswith("x")]:
+        if parts[key].ndim == 3:
+            parts[key] = parts[key][..., None]
+    if "x_test" not in parts:
+        parts = _split(parts["x"], parts.get("y"), test_size, seed)
+    return Dataset(name=name, **parts, class_names=class_names, notes=notes)
+
+
+def _split(x, y, test_size, seed) -> dict[str, np.ndarray | None]:
+    n = len(x)
+    num_test = int(np.ceil(n * test_size))
+    if not 0 < num_test < n:
+        raise DataError(f"Expected enough rows for a training and a test set. Received: {n} rows.")
+    if isinstance(x, np.memmap):
+        # a shuffled copy would bring all of it into memory
+        test, train = slice(n - num_test, None), slice(0, n - num_test)
+    else:
+        order = np.random.default_rng(seed).permutation(n)
+        test, train = order[:num_test], order[num_test:]
+    parts = {"x_train": x[train], "x_test": x[test]}
+    if y is not None:
+        parts |= {"y_train": y[train], "y_test": y[test]}
+    return parts
+
+
+def _data_folder() -> Path | None:
+    folder = os.environ.get("GENZOO_DATA")
+    return Path(folder) if folder else None
+
+
+def _load_name(name: str, seed: int) -> dict[str, Any]:
+    if name == "digits":
+        from sklearn.datasets import load_digits
+
+        digits = load_digits()
+        return {"x": digits.images.astype(np.uint8), "y": digits.target}
+    if name in TOYS:
+        return {"x": toy(name, seed=seed)}
+    folder = _data_folder()
+    if folder and (folder / f"{name}.npz").exists():
+        return _load_npz(folder / f"{name}.npz")
+    import keras
+
+    try:
+        (x_train, y_train), (x_test, y_test) = getattr(keras.datasets, name).load_data()
+    except Exception as error:
+        raise DataError(
+            f"Expected to download {name} through keras.datasets. Received: {error}. Put "
+            f"{name}.npz (x_train, y_train, x_test, y_test) in a folder and name the folder in "
+            "the environment variable GENZOO_DATA."
+        ) from None
+    labels = {"y_train": y_train.ravel(), "y_test": y_test.ravel()}
+    return {"x_train": x_train, "x_test": x_test, **labels}
+
+
+def _load_path(path: Path, label, image_size, channels):
+    suffix = path.suffix.lower()
+    if not path.exists():
+        if os.sep in os.fspath(path) or suffix in (".npz", ".npy", ".csv"):
+            raise DataError(f"Expected a file or folder. Received: {path}, which does not exist.")
+        raise UnknownNameError(
+            f"Unknown data set. {nearest(str(path), names())}Received: source={str(path)!r}. "
+            "A path may be a .npz, .npy or .csv file or a folder of images."
+        )
+    if path.is_dir():
+        folder = ImageFolder(path, image_size, channels)
+        notes = [f"{folder.too_small} images smaller than {folder.image_size} left out"]
+        notes += [f"unreadable: {file}" for file in folder.corrupt]
+        parts = {"x": folder.read_all()}
+        if folder.class_names:
+            parts["y"] = folder.labels
+        return parts, notes, folder.class_names
+    if suffix == ".npz":
+        return _load_npz(path), [], []
+    if suffix == ".npy":
+        return {"x": _load_npy(path)}, [], []
+    if suffix == ".csv":
+        x, y, class_names = CsvTable(path, label).read()
+        return ({"x": x} if y is None else {"x": x, "y": y}), [], class_names
+    if suffix in EXTENSIONS:
+        raise DataError(f"Expected a folder of images. Received: {path}, one image.")
+    raise DataError(
+        f"Expected a .npz, .npy or .csv file, or a folder of images. Received: {path}"
+    )
+
+
+def _load_npy(path: Path) -> np.ndarray:
+    try:
+        return _check_numbers(np.load(path, mmap_mode="r", allow_pickle=False), path)
+    except (ValueError, OSError, EOFError) as error:
+        raise DataError(f"Expected a .npy file of numbers. Received: {path} ({error}).") from None
+
+
+def _load_npz(path: Path) -> dict[str, Any]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, KeyError) as error:
+        raise DataError(f"Expected a .npz file of numbers. Received: {path} ({error}).") from None
+    known = ("x_train", "x_test", "y_train", "y_test")
+    if "x_train" in arrays and "x_test" in arrays:
+        parts = {name: array for name, array in arrays.items() if name in known}
+        return {
+            name: np.ravel(a) if name[0] == "y" else _check_numbers(a, path)
+            for name, a in parts.items()
+        }
+    x = arrays.get("x", arrays.get("X", arrays.get("x_train")))
+    y = arrays.get("y", arrays.get("y_train"))
+    if x is None and len(arrays) == 1:
+        (x,) = arrays.values()
+    if x is None:
+        raise DataError(
+            "Expected arrays named x_train and x_test, or X (and y), or one array alone. "
+            f"Received: {path} with {', '.join(arrays) or 'no arrays'}."
+        )
+    parts = {"x": _check_numbers(x, path)}
+    return parts if y is None else {**parts, "y": np.ravel(y)}
+
+
+def _check_numbers(x: np.ndarray, path: Path) -> np.ndarray:
+    if x.dtype.kind not in "bfiu" or x.ndim < 2 or len(x) == 0:
+        raise DataError(
+            "Expected an array of numbers, shape (n, ...) with at least one row. "
+            f"Received: {path} with shape {x.shape}, dtype {x.dtype}."
+        )
+    return x

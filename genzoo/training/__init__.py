@@ -1,0 +1,5 @@
+"""Strategies and callbacks for training."""
+
+from genzoo.training.strategy import strategy
+
+__all__ = ["strategy"]

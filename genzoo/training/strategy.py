@@ -1,0 +1,49 @@
+"""The distribution strategy that this machine, or cluster, calls for."""
+
+import json
+import os
+
+import tensorflow as tf
+
+from genzoo.core.errors import InvalidInputError
+
+
+def strategy() -> tf.distribute.Strategy:
+    """Return the strategy for the devices at hand.
+
+    With a cluster in the environment variable TF_CONFIG, `MultiWorkerMirroredStrategy`; with
+    several GPUs (or several logical CPU devices), `MirroredStrategy`; else TensorFlow's default,
+    which uses the one GPU or the CPU. Call it before any other TensorFlow operation when there
+    is a cluster.
+
+    Raises:
+        InvalidInputError: If TF_CONFIG is not valid.
+
+    Example:
+
+    >>> with genzoo.training.strategy().scope():
+    ...     model = genzoo.RealNVP((2,))
+    """
+    if os.environ.get("TF_CONFIG"):
+        try:
+            config = json.loads(os.environ["TF_CONFIG"])
+            workers = config["cluster"]["worker"]
+            index = int(config["task"]["index"])
+            valid = isinstance(workers, list) and 0 <= index < len(workers)
+        except (ValueError, KeyError, TypeError):
+            valid = False
+        if not valid:
+            raise InvalidInputError(
+                'Expected TF_CONFIG such as {"cluster": {"worker": ["host:port", ...]}, "task": '
+                '{"type": "worker", "index": 0}}. '
+                f"Received: TF_CONFIG={os.environ['TF_CONFIG']!r}"
+            )
+        if len(workers) > 1:
+            return tf.distribute.MultiWorkerMirroredStrategy()
+    for kind in ("GPU", "CPU"):
+        devices = tf.config.list_logical_devices(kind)
+        if len(devices) > 1:
+            return tf.distribute.MirroredStrategy([device.name for device in devices])
+        if devices:
+            break
+    return tf.distribute.get_strategy()
