@@ -41,7 +41,7 @@ class Flow(DensityModel):
         event_shape: tuple[int, ...] | int,
         *,
         preprocessing: str | None = "auto",
-        alpha: float = 0.05,
+        alpha: float = 0.01,
         **model_arguments: Any,
     ):
         super().__init__(event_shape, **model_arguments)

@@ -100,7 +100,7 @@ class Logit(FlowStep):
     Reference: Dinh, Sohl-Dickstein and Bengio, Density estimation using Real NVP, 2017.
     """
 
-    def __init__(self, alpha: float = 0.05, **layer_arguments):
+    def __init__(self, alpha: float = 0.01, **layer_arguments):
         super().__init__(**layer_arguments)
         self.alpha = check_number(alpha, "alpha")
         if self.alpha >= 0.5:

@@ -1,0 +1,143 @@
+"""What the commands share."""
+
+import argparse
+import ast
+import contextlib
+import os
+from pathlib import Path
+from typing import Any
+
+from genzoo.core.errors import DataError, InvalidInputError, OutputExistsError
+
+MODEL_FILE = "model.keras"
+SAVED_MODEL = "saved_model"
+
+
+def add_data_arguments(parser: argparse.ArgumentParser, default: str | None) -> None:
+    """Add the arguments that name data."""
+    group = parser.add_argument_group("data")
+    group.add_argument(
+        "--data",
+        metavar="D",
+        default=default,
+        help="a name (see `genzoo list --data`), a .npz, .npy or .csv file, or a folder of images"
+        + (f"; default {default}" if default else "; default: the data the model was trained on"),
+    )
+    group.add_argument("--label", metavar="COLUMN", help="label column of a .csv, kept apart")
+    group.add_argument(
+        "--image-size",
+        type=positive,
+        metavar="N",
+        help="height and width for a folder of images; smaller ones are left out; default 64",
+    )
+    group.add_argument("--gray", action="store_true", help="read a folder of images in grey")
+
+
+def data_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the arguments of `add_data_arguments` for `genzoo.data.load`."""
+    size = arguments.image_size or 64
+    channels = 1 if arguments.gray else 3
+    return {"label": arguments.label, "image_size": (size, size), "channels": channels}
+
+
+def positive(text: str) -> int:
+    """Parse a positive int."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected at least 1, received {text}")
+    return value
+
+
+def natural(text: str) -> int:
+    """Parse an int of at least 0."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"expected at least 0, received {text}")
+    return value
+
+
+def parse_options(pairs: list[str]) -> dict[str, Any]:
+    """Parse `KEY=VALUE` pairs; values are Python literals, else text."""
+    options = {}
+    for pair in pairs:
+        key, separator, text = pair.partition("=")
+        if not separator or not key:
+            raise InvalidInputError(
+                f"Expected a model option such as num_couplings=8. Received: --option {pair!r}"
+            )
+        try:
+            options[key] = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            options[key] = text
+    return options
+
+
+def load_model(path: str) -> Any:
+    """Load a saved model from its folder or its `.keras` file."""
+    import keras
+
+    import genzoo  # noqa: F401 (registers the classes)
+
+    file = Path(path)
+    if file.is_dir():
+        file = file / MODEL_FILE
+    if not file.exists():
+        raise DataError(
+            f"Expected a folder with {MODEL_FILE}, or a .keras file. Received: {path}, which has "
+            "none. `genzoo list --saved` shows what there is."
+        )
+    try:
+        return keras.models.load_model(file)
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        raise DataError(
+            f"Expected a model that genzoo saved. Received: {file}, which does not load "
+            f"({reason[:200]})."
+        ) from error
+
+
+def new_folder(base: Path) -> Path:
+    """Return `base`, or the first of base-2, base-3 ... that does not exist."""
+    folder, number = base, 1
+    while folder.exists():
+        number += 1
+        folder = base.with_name(f"{base.name}-{number}")
+    return folder
+
+
+def check_output(path: Path, overwrite: bool) -> Path:
+    """Refuse an output that exists, unless it may be overwritten."""
+    if path.exists() and not overwrite:
+        raise OutputExistsError(
+            f"Expected a new output. Received: --output {path}, which exists. "
+            "Choose another, or pass --overwrite."
+        )
+    parent = path.absolute().parent
+    while not parent.exists():
+        parent = parent.parent
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise DataError(f"Expected a place to write to. Received: --output {path}")
+    return path
+
+
+@contextlib.contextmanager
+def replaced_folder(path: Path):
+    """Yield a folder to fill; it takes the place of `path` when all is written."""
+    import shutil
+    import tempfile
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    try:
+        yield partial
+        partial.chmod(0o755)
+        if path.exists():
+            old = partial.with_name(partial.name + "-old")
+            path.rename(old)
+            partial.rename(path)
+            shutil.rmtree(old)
+        else:
+            partial.rename(path)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise

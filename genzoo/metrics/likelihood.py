@@ -1,0 +1,43 @@
+"""Likelihood figures that say what they are."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from genzoo.core.density import DensityModel
+
+
+def likelihood_report(model: DensityModel, x: Any, **arguments: Any) -> dict[str, Any]:
+    """Score data and declare the figure.
+
+    Args:
+        model: A fitted model with a likelihood.
+        x: Examples [n, *event_shape].
+        **arguments: As in `log_prob`: `context`, `num_samples`, `batch_size`, `seed`.
+
+    Returns:
+        `likelihood_kind`, `likelihood_unit`, `rows`, `nll_nats` (mean over the rows),
+        `nll_standard_error` (of that mean, over rows), and `bits_per_dim` where it means
+        something, else `None`.
+
+    Example:
+
+    >>> model = genzoo.GaussianMixture((2,), num_components=1)
+    >>> history = model.fit(genzoo.data.toy("moons", seed=0), verbose=0)
+    >>> report = genzoo.metrics.likelihood_report(model, genzoo.data.toy("moons", seed=1))
+    >>> report["likelihood_kind"], report["likelihood_unit"], report["bits_per_dim"]
+    ('exact', 'density', None)
+    """
+    log_prob = np.asarray(model.log_prob(x, **arguments), np.float64)
+    n = len(log_prob)
+    nll = float(-log_prob.mean())
+    comparable = model.likelihood.comparable_across_models
+    return {
+        "likelihood_kind": model.likelihood.kind,
+        "likelihood_unit": model.likelihood.unit,
+        "rows": n,
+        "nll_nats": nll,
+        "nll_standard_error": float(log_prob.std(ddof=1) / math.sqrt(n)) if n > 1 else None,
+        "bits_per_dim": nll / (model.event_size * math.log(2.0)) if comparable else None,
+    }

@@ -1,0 +1,6 @@
+"""Pictures. Each function takes `ax=`, returns it, and never calls `show`."""
+
+from genzoo.plotting.curves import history
+from genzoo.plotting.samples import image_grid, marginals, samples, scatter
+
+__all__ = ["history", "image_grid", "marginals", "samples", "scatter"]

@@ -1,0 +1,30 @@
+"""Training curves."""
+
+from typing import Any
+
+from genzoo.plotting.axes import own_axes
+
+
+def history(history: Any, *, ax: Any = None) -> Any:
+    """Draw the training and validation loss by epoch.
+
+    Args:
+        history: What `fit` returns, or its `.history` dict.
+        ax: Matplotlib axes to draw on.
+
+    Returns:
+        The axes.
+    """
+    values = getattr(history, "history", history)
+    ax = own_axes(ax)
+    for name, label in (("loss", "training"), ("val_loss", "validation")):
+        if values.get(name):
+            epochs = range(1, len(values[name]) + 1)
+            marker = "o" if len(values[name]) < 3 else None
+            ax.plot(epochs, values[name], label=label, marker=marker)
+    ax.set_xlabel("epoch")
+    ax.set_ylabel("loss, nats an example")
+    ax.grid(alpha=0.3)
+    if ax.lines:
+        ax.legend()
+    return ax
