@@ -1,8 +1,36 @@
-"""`genzoo export` as a script: python zoo_scripts/export.py --help"""
+"""Write a saved model as a TensorFlow SavedModel, which loads without genzoo, Keras or TFP.
 
-import sys
+example:
+  genzoo export saved_models/realnvp-digits --output served/digits/1
+"""
 
-from genzoo.commands import main
+import argparse
+from pathlib import Path
+
+from zoo_scripts.common import check_output, load_model, replaced_folder
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="SAVED", help="folder of a saved model, or a .keras file")
+    parser.add_argument("--output", required=True, metavar="DIR", help="folder to write")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing folder")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    output = check_output(Path(arguments.output), arguments.overwrite)
+    model = load_model(arguments.model)
+    with replaced_folder(output) as folder:
+        model.export(folder, overwrite=True)
+    for name, (_, signature) in model.export_signatures().items():
+        inputs = ", ".join(f"{s.name} {s.dtype.name}{s.shape.as_list()}" for s in signature)
+        print(f"{name}({inputs})")
+    print(f"exported: {output}")
+    return 0
+
 
 if __name__ == "__main__":
+    import sys
+
+    from zoo_scripts.main import main
+
     sys.exit(main(["export", *sys.argv[1:]]))

@@ -1,8 +1,81 @@
-"""`genzoo list` as a script: python zoo_scripts/list.py --help"""
+"""List models with their options, data sets by name, and models saved under a folder.
 
-import sys
+examples:
+  genzoo list
+  genzoo list realnvp
+  genzoo list --saved
+"""
 
-from genzoo.commands import main
+import argparse
+import json
+from pathlib import Path
+
+from zoo_scripts.common import MODEL_FILE
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", nargs="?", metavar="MODEL", help="show the options of this model")
+    parser.add_argument("--data", action="store_true", help="list data sets")
+    parser.add_argument(
+        "--saved",
+        nargs="?",
+        const="saved_models",
+        metavar="DIR",
+        help="list the models saved under DIR; default saved_models",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    import genzoo
+
+    if arguments.saved:
+        return _list_saved(Path(arguments.saved))
+    if arguments.data:
+        print("\n".join(genzoo.data.names()))
+    elif arguments.model:
+        _show_model(arguments.model)
+    else:
+        for name in genzoo.models():
+            from genzoo.core.registry import model_class
+
+            summary = (model_class(name).__doc__ or "").splitlines()[0]
+            print(f"{name:20} {summary}")
+    return 0
+
+
+def _show_model(name: str) -> None:
+    import inspect
+
+    from genzoo.core.registry import constructor_arguments, model_class
+
+    cls = model_class(name)
+    print(f"{name}: {(cls.__doc__ or '').splitlines()[0]}")
+    for option, parameter in constructor_arguments(cls).items():
+        default = parameter.default
+        shown = "required" if default is inspect.Parameter.empty else repr(default)
+        print(f"  {option:20} {shown}")
+
+
+def _list_saved(folder: Path) -> int:
+    from genzoo.core.errors import DataError
+
+    if not folder.is_dir():
+        raise DataError(f"Expected a folder. Received: {folder}, which does not exist.")
+    found = sorted(file.parent for file in folder.glob(f"*/{MODEL_FILE}"))
+    for path in found:
+        metrics = path / "metrics.json"
+        test = json.loads(metrics.read_text()).get("test", {}) if metrics.exists() else {}
+        bits = test.get("bits_per_dim")
+        figure = "" if not test else f"{test['nll_nats']:10.3f} nats"
+        print(f"{path!s:40} {figure}{'' if bits is None else f' {bits:.3f} bits/dim'}")
+    if not found:
+        print(f"no models under {folder}")
+    return 0
+
 
 if __name__ == "__main__":
+    import sys
+
+    from zoo_scripts.main import main
+
     sys.exit(main(["list", *sys.argv[1:]]))

@@ -1,8 +1,239 @@
-"""`genzoo train` as a script: python zoo_scripts/train.py --help"""
+"""Fit a model to data and save what came out.
 
-import sys
+Writes into the output folder:
+  model.keras    the model, for keras.models.load_model
+  saved_model/   a TensorFlow SavedModel: log_prob, sample (and encode, decode)
+  metrics.json   likelihoods with their kind and unit, seconds, versions, seed, command
+  samples.png    samples of the model
+  history.png    training curves
 
-from genzoo.commands import main
+Stops early when the validation loss has not improved for --patience epochs, and keeps the best
+weights. Ctrl-C stops training and saves what was learned.
+
+examples:
+  genzoo train realnvp --data digits
+  genzoo train gaussian_mixture --data table.csv --option num_components=5
+  genzoo train vae --data photos/ --image-size 32 --option latent_dim=32 --output runs/photos
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from zoo_scripts.common import (
+    MODEL_FILE,
+    SAVED_MODEL,
+    add_data_arguments,
+    check_output,
+    data_options,
+    natural,
+    new_folder,
+    parse_options,
+    positive,
+    replaced_folder,
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", help="a name of `genzoo list`, such as realnvp")
+    add_data_arguments(parser, default="digits")
+    group = parser.add_argument_group("training")
+    group.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a constructor argument of the model, such as num_couplings=8; may be repeated",
+    )
+    group.add_argument("--epochs", type=positive, metavar="N", help="at most; default 200")
+    group.add_argument("--batch-size", type=positive, metavar="N", help="default: the model's own")
+    group.add_argument("--patience", type=positive, default=20, metavar="N", help="default 20")
+    group.add_argument("--seed", type=natural, default=0, metavar="S", help="default 0")
+    group = parser.add_argument_group("output")
+    group.add_argument(
+        "--output",
+        metavar="DIR",
+        help="default: saved_models/MODEL-DATA, numbered where that exists",
+    )
+    group.add_argument("--overwrite", action="store_true", help="replace an existing output")
+    group.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    import genzoo
+    from genzoo.core.registry import model_class
+
+    model_class(arguments.model)
+    options = parse_options(arguments.option)
+    if arguments.output is None:
+        data_name = Path(arguments.data).stem
+        output = new_folder(Path("saved_models") / f"{arguments.model}-{data_name}")
+    else:
+        output = check_output(Path(arguments.output), arguments.overwrite)
+    strategy = genzoo.training.strategy()
+    data = genzoo.data.load(arguments.data, seed=arguments.seed, **data_options(arguments))
+    for note in data.notes:
+        print(note)
+    with strategy.scope():
+        model = genzoo.build(
+            arguments.model, **{"event_shape": data.event_shape, "seed": arguments.seed, **options}
+        )
+    context = _contexts(model, data)
+    print(
+        f"{arguments.model} on {data.name}: {len(data.x_train)} training and {len(data.x_test)} "
+        f"test examples of shape {data.event_shape}; {model.count_params():,} weights; "
+        f"output {output}"
+    )
+    history, seconds, interrupted = _fit(model, data, context, arguments)
+    if model.data_spec is None:
+        raise KeyboardInterrupt
+    metrics = {
+        "model": arguments.model,
+        "data": arguments.data,
+        **_scores(model, data, context),
+        "seconds_training": round(seconds, 2),
+        "epochs": len(history.get("loss", [])),
+        "interrupted": interrupted,
+        "parameters": model.count_params(),
+        "seed": arguments.seed,
+        "options": options,
+        "command": arguments.command_line,
+        "versions": _versions(),
+        "devices": strategy.num_replicas_in_sync,
+        "history": history,
+    }
+    if _is_chief(strategy):
+        _write(model, data, context, metrics, output, arguments)
+    _report(metrics, output, interrupted)
+    return 130 if interrupted else 0
+
+
+def _contexts(model, data) -> dict[str, Any]:
+    """Return training and test contexts: the labels, for models of num_classes."""
+    from genzoo.core.errors import InvalidInputError
+
+    if not model.context_size:
+        return {"train": None, "test": None}
+    if model.num_classes is None or data.y_train is None:
+        raise InvalidInputError(
+            "Expected a conditional model of labels (num_classes) and data that have labels. "
+            f"Received: data {data.name!r} with{'' if data.y_train is not None else 'out'} labels, "
+            f"num_classes={model.num_classes}, context_dim={model.context_dim}"
+        )
+    return {"train": data.y_train, "test": data.y_test}
+
+
+def _fit(model, data, context, arguments) -> tuple[dict[str, list[float]], float, bool]:
+    import keras
+
+    class Recorder(keras.callbacks.Callback):
+        """Keeps the curve also when training is interrupted, and the time of what was kept."""
+
+        def __init__(self):
+            super().__init__()
+            self.logs = {}
+
+        def on_epoch_end(self, epoch, logs=None):
+            for name, value in (logs or {}).items():
+                self.logs.setdefault(name, []).append(float(value))
+
+    recorder = Recorder()
+    stopping = keras.callbacks.EarlyStopping(
+        patience=arguments.patience, restore_best_weights=True, monitor="val_loss"
+    )
+    slower = keras.callbacks.ReduceLROnPlateau(
+        monitor="val_loss", factor=0.5, patience=max(arguments.patience // 3, 1)
+    )
+    callbacks = [recorder, stopping, slower]
+    if model._default_optimizer() is None:
+        callbacks.remove(slower)
+    began, interrupted = time.perf_counter(), False
+    try:
+        model.fit(
+            data.x_train,
+            context["train"],
+            epochs=arguments.epochs or 200,
+            batch_size=arguments.batch_size,
+            validation_split=0.1,
+            callbacks=callbacks,
+            verbose=0 if arguments.quiet else "auto",
+        )
+    except KeyboardInterrupt:
+        interrupted = True
+        print("\ninterrupted: saving what was learned")
+    return recorder.logs, time.perf_counter() - began, interrupted
+
+
+def _scores(model, data, context) -> dict[str, Any]:
+    import genzoo
+
+    report = genzoo.metrics.likelihood_report
+    if model.likelihood.kind == "none":
+        return {"likelihood_kind": "none", "likelihood_unit": None}
+    return {
+        "test": report(model, data.x_test, context=context["test"]),
+        "train": report(model, data.x_train, context=context["train"]),
+    }
+
+
+def _versions() -> dict[str, str]:
+    import importlib.metadata
+    import platform
+
+    packages = ("genzoo", "tensorflow", "keras", "tensorflow-probability", "numpy")
+    found = {}
+    for package in packages:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            from genzoo import __version__
+
+            found[package] = __version__
+    return {"python": platform.python_version(), **found}
+
+
+def _is_chief(strategy) -> bool:
+    resolver = strategy.cluster_resolver
+    return resolver is None or not resolver.cluster_spec() or resolver.task_id == 0
+
+
+def _write(model, data, context, metrics, output, arguments) -> None:
+    from genzoo import plotting
+
+    num_samples = 64 if len(data.event_shape) == 3 else 1000
+    conditions = None
+    if context["test"] is not None:
+        import numpy as np
+
+        conditions = np.arange(num_samples) % model.num_classes
+    samples = model.sample(num_samples, context=conditions, seed=arguments.seed)
+    with replaced_folder(output) as folder:
+        model.save(folder / MODEL_FILE)
+        model.export(folder / SAVED_MODEL)
+        (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
+        picture = plotting.samples(samples, data.x_test[:1000])
+        picture.figure.savefig(folder / "samples.png", dpi=120)
+        curves = plotting.history(metrics["history"])
+        curves.figure.savefig(folder / "history.png", dpi=120)
+
+
+def _report(metrics, output, interrupted) -> None:
+    test = metrics.get("test")
+    if test:
+        kind = test["likelihood_kind"].replace("_", " ")
+        line = f"test: {test['nll_nats']:.3f} nats an example ({kind} on {test['likelihood_unit']})"
+        if test["bits_per_dim"] is not None:
+            line += f", {test['bits_per_dim']:.3f} bits/dim"
+        print(line)
+    print(f"{metrics['epochs']} epochs in {metrics['seconds_training']:.1f} s")
+    print(f"{'saved what was learned' if interrupted else 'saved'}: {output}")
+
 
 if __name__ == "__main__":
+    import sys
+
+    from zoo_scripts.main import main
+
     sys.exit(main(["train", *sys.argv[1:]]))

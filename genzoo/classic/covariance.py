@@ -77,7 +77,9 @@ class Full:
     @staticmethod
     def to_shift(whitened, factor):
         """Return a whitened shift of means [K, D] in data units."""
-        return np.einsum("kde,ke->kd", np.broadcast_to(factor, (len(whitened), *factor.shape[-2:])), whitened)
+        return np.einsum(
+            "kde,ke->kd", np.broadcast_to(factor, (len(whitened), *factor.shape[-2:])), whitened
+        )
 
 
 class Tied(Full):

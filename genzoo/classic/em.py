@@ -1,4 +1,4 @@
-"""Expectation-maximisation as Keras `fit`: a batch adds statistics, an epoch's end is the M step."""
+"""Expectation-maximisation as Keras `fit`: batches add statistics, the epoch ends in an M step."""
 
 from typing import Any
 

@@ -205,7 +205,9 @@ class GaussianMixture(EMModel):
         component = tf.random.stateless_categorical(
             self._log_weights[None], n, component_seed, dtype=tf.int32
         )[0]
-        noise = tf.random.stateless_normal([n, self.event_size], noise_seed, dtype=self.compute_dtype)
+        noise = tf.random.stateless_normal(
+            [n, self.event_size], noise_seed, dtype=self.compute_dtype
+        )
         factor = tf.convert_to_tensor(self._factor)
         colored = self._covariance.color(noise, component, factor, self.num_components)
         x = tf.gather(tf.convert_to_tensor(self._means), component) + temperature * colored
@@ -221,7 +223,9 @@ class GaussianMixture(EMModel):
             components = tfd.MultivariateNormalTriL(self._means.value, factor)
         else:
             scale = factor if self.covariance_type == "diag" else factor[:, None]
-            components = tfd.MultivariateNormalDiag(self._means.value, tf.broadcast_to(scale, [k, d]))
+            components = tfd.MultivariateNormalDiag(
+                self._means.value, tf.broadcast_to(scale, [k, d])
+            )
         return tfd.MixtureSameFamily(tfd.Categorical(logits=self._log_weights.value), components)
 
     # Outside

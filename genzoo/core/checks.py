@@ -46,9 +46,7 @@ def check_int(value: Any, name: str, minimum: int = 1) -> int:
     return int(value)
 
 
-def check_number(
-    value: Any, name: str, minimum: float = 0.0, *, exclusive: bool = False
-) -> float:
+def check_number(value: Any, name: str, minimum: float = 0.0, *, exclusive: bool = False) -> float:
     """Return `value` as a finite `float` not below (or, `exclusive`, above) `minimum`."""
     number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
     if not number or not np.isfinite(value) or value < minimum or (exclusive and value == minimum):

@@ -443,7 +443,10 @@ class GenerativeModel(keras.Model):
         x_type = tf.as_dtype(data.rows["x"].dtype)
 
         def make():
-            signature = [tf.TensorSpec([None, *self.event_shape], x_type), tf.TensorSpec([], tf.int64)]
+            signature = [
+                tf.TensorSpec([None, *self.event_shape], x_type),
+                tf.TensorSpec([], tf.int64),
+            ]
             if self.context_size:
                 signature.append(self._context_signature())
 
@@ -544,7 +547,10 @@ class GenerativeModel(keras.Model):
 
         `sample(n, seed[, context])`: n int32 [], seed int64 []; the same numbers as `sample`.
         """
-        signature = [tf.TensorSpec([], tf.int32, name="n"), tf.TensorSpec([], tf.int64, name="seed")]
+        signature = [
+            tf.TensorSpec([], tf.int32, name="n"),
+            tf.TensorSpec([], tf.int64, name="seed"),
+        ]
         if self.context_size:
             signature.append(self._context_signature())
 
@@ -552,7 +558,10 @@ class GenerativeModel(keras.Model):
             encoded = self.encode_context(context)
             chunks = (n + _SAMPLES_AT_A_TIME - 1) // _SAMPLES_AT_A_TIME
             results = tf.TensorArray(
-                self.data_spec.dtype, chunks, infer_shape=False, element_shape=[None, *self.event_shape]
+                self.data_spec.dtype,
+                chunks,
+                infer_shape=False,
+                element_shape=[None, *self.event_shape],
             )
 
             def body(i, results):

@@ -11,7 +11,9 @@ _PHILOX = 1
 
 def make_seed(seed: int | tf.Tensor, salt: int = 0) -> tf.Tensor:
     """Return the stateless seed, int32 [2], that an int, a pair and a salt stand for."""
-    seed = tf.cast(tf.convert_to_tensor(seed, tf.int64 if isinstance(seed, int) else None), tf.int64)
+    seed = tf.cast(
+        tf.convert_to_tensor(seed, tf.int64 if isinstance(seed, int) else None), tf.int64
+    )
     if seed.shape.rank == 0:
         seed = tf.stack([seed % 2**31, seed // 2**31 % 2**31])
     else:

@@ -87,7 +87,9 @@ def load(
         raise InvalidInputError(f"Expected a name or a path. Received: source={source!r}")
     check_seed(seed)
     if not 0.0 < check_number(test_size, "test_size") < 1.0:
-        raise InvalidInputError(f"Expected test_size between 0 and 1. Received: test_size={test_size}")
+        raise InvalidInputError(
+            f"Expected test_size between 0 and 1. Received: test_size={test_size}"
+        )
     name = os.fspath(source)
     if name in names():
         parts, notes, class_names = _load_name(name, seed), [], []
@@ -174,9 +176,7 @@ def _load_path(path: Path, label, image_size, channels):
         return ({"x": x} if y is None else {"x": x, "y": y}), [], class_names
     if suffix in EXTENSIONS:
         raise DataError(f"Expected a folder of images. Received: {path}, one image.")
-    raise DataError(
-        f"Expected a .npz, .npy or .csv file, or a folder of images. Received: {path}"
-    )
+    raise DataError(f"Expected a .npz, .npy or .csv file, or a folder of images. Received: {path}")
 
 
 def _load_npy(path: Path) -> np.ndarray:

@@ -70,7 +70,13 @@ class ImageFolder:
                     self.too_small += 1
                     return
                 image.load()
-        except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        except (
+            UnidentifiedImageError,
+            OSError,
+            SyntaxError,
+            ValueError,
+            Image.DecompressionBombError,
+        ):
             self.corrupt.append(str(file))
             return
         self.files.append(file)

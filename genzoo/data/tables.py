@@ -30,9 +30,13 @@ class CsvTable:
             try:
                 first = next(csv.reader(file))
             except StopIteration:
-                raise DataError(f"Expected rows of numbers. Received: {path}, an empty file.") from None
+                raise DataError(
+                    f"Expected rows of numbers. Received: {path}, an empty file."
+                ) from None
             except (UnicodeDecodeError, csv.Error) as error:
-                raise DataError(f"Expected a text file of numbers. Received: {path} ({error}).") from None
+                raise DataError(
+                    f"Expected a text file of numbers. Received: {path} ({error})."
+                ) from None
         self._has_header = not all(_is_number(cell) for cell in first)
         header = first if self._has_header else [f"column {i}" for i in range(len(first))]
         self._label = self._find_label(label, header)
@@ -54,10 +58,12 @@ class CsvTable:
             return label % len(header)
         if isinstance(label, int):
             raise UnknownNameError(
-                f"Expected a label column below {len(header)}. Received: label={label} in {self.path}"
+                f"Expected a label column below {len(header)}. "
+                f"Received: label={label} in {self.path}"
             )
         raise UnknownNameError(
-            f"Unknown label column. {nearest(label, header)}Received: label={label!r} in {self.path}"
+            f"Unknown label column. {nearest(label, header)}"
+            f"Received: label={label!r} in {self.path}"
         )
 
     def blocks(self) -> Iterator[tuple[np.ndarray, list[str]]]:
@@ -95,7 +101,9 @@ class CsvTable:
         """Return all features, the labels as integers from 0 (or `None`), and their names."""
         blocks = list(self.blocks())
         if not blocks:
-            raise DataError(f"Expected rows below the header. Received: {self.path}, which has none.")
+            raise DataError(
+                f"Expected rows below the header. Received: {self.path}, which has none."
+            )
         x = np.concatenate([features for features, _ in blocks])
         if self._label is None:
             return x, None, []

@@ -19,7 +19,8 @@ class RealNVP(Flow):
         hidden_units: Widths of each coupling's network.
         activation: Name of a Keras activation.
         permutation: Reordering after each pair of couplings: `"random"` (drawn from `seed`,
-            saved with the weights), `"reverse"`, or `None`.
+            saved with the weights), `"reverse"`, or `None`. With three features or fewer the
+            turns alone mix better, and there is none.
         **flow_arguments: `preprocessing`, `alpha`, `levels`, `context_dim`, `num_classes`,
             `seed`, `name`, `dtype`; see `Flow`.
 
@@ -51,7 +52,7 @@ class RealNVP(Flow):
         self.permutation = check_choice(permutation, ("random", "reverse", None), "permutation")
         steps = []
         for i in range(num_couplings):
-            if i and i % 2 == 0 and permutation is not None:
+            if i and i % 2 == 0 and permutation is not None and self.event_size > 3:
                 seed = self.step_seed(i - 1)
                 steps.append(Permutation(permutation, seed=seed, dtype=self.dtype_policy))
             coupling = AffineCoupling(

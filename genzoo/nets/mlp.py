@@ -1,5 +1,6 @@
 """A multi-layer perceptron whose weights exist from the start."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -45,7 +46,7 @@ class MLP(keras.layers.Layer):
         self._activation = keras.activations.get(activation)
         widths = [input_dim, *self.hidden_units, output_dim]
         self._kernels, self._biases = [], []
-        for i, (fan_in, fan_out) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+        for i, (fan_in, fan_out) in enumerate(itertools.pairwise(widths)):
             last = i == len(widths) - 2
             kernel = self.add_weight(
                 shape=(fan_in, fan_out),
@@ -74,5 +75,12 @@ class MLP(keras.layers.Layer):
         return tf.nn.bias_add(tf.matmul(x, self._kernels[-1]), self._biases[-1])
 
     def get_config(self):
-        arguments = ("input_dim", "hidden_units", "output_dim", "activation", "output_scale", "seed")
+        arguments = (
+            "input_dim",
+            "hidden_units",
+            "output_dim",
+            "activation",
+            "output_scale",
+            "seed",
+        )
         return {**super().get_config(), **{name: getattr(self, name) for name in arguments}}

@@ -12,8 +12,12 @@ _MAX_MARGINALS = 12
 
 
 def image_grid(
-    images: Any, *, columns: int | None = None, low: float | None = None,
-    high: float | None = None, ax: Any = None,
+    images: Any,
+    *,
+    columns: int | None = None,
+    low: float | None = None,
+    high: float | None = None,
+    ax: Any = None,
 ) -> Any:
     """Draw images in a grid.
 

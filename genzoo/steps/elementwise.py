@@ -21,8 +21,12 @@ class Standardize(FlowStep):
     adapts = True
 
     def build_event(self, event_shape):
-        self.mean = self.add_weight(shape=event_shape, initializer="zeros", trainable=False, name="mean")
-        self.scale = self.add_weight(shape=event_shape, initializer="ones", trainable=False, name="scale")
+        self.mean = self.add_weight(
+            shape=event_shape, initializer="zeros", trainable=False, name="mean"
+        )
+        self.scale = self.add_weight(
+            shape=event_shape, initializer="ones", trainable=False, name="scale"
+        )
 
     def adapt(self, batches, spec):
         count = 0
@@ -71,9 +75,9 @@ class PixelScale(FlowStep):
             low, high = np.inf, -np.inf
             for batch in batches():
                 low, high = min(low, float(batch.min())), max(high, float(batch.max()))
-            if 0.0 <= low and high <= 1.0:
+            if low >= 0.0 and high <= 1.0:
                 low, high = 0.0, 1.0
-            elif -1.0 <= low and high <= 1.0:
+            elif low >= -1.0 and high <= 1.0:
                 low, high = -1.0, 1.0
             elif low == high:
                 raise InvalidInputError(

@@ -40,7 +40,9 @@ class Gaussian(keras.layers.Layer):
         self.built = True
 
     def _bounded(self):
-        return tf.clip_by_value(tf.convert_to_tensor(self.log_scale), -_LOG_SCALE_LIMIT, _LOG_SCALE_LIMIT)
+        return tf.clip_by_value(
+            tf.convert_to_tensor(self.log_scale), -_LOG_SCALE_LIMIT, _LOG_SCALE_LIMIT
+        )
 
     def log_prob(self, x, output):
         """Return log p(x | z), [n]."""

@@ -4,10 +4,10 @@ import argparse
 import ast
 import contextlib
 import os
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
-
-from genzoo.core.errors import DataError, InvalidInputError, OutputExistsError
 
 MODEL_FILE = "model.keras"
 SAVED_MODEL = "saved_model"
@@ -58,6 +58,8 @@ def natural(text: str) -> int:
 
 def parse_options(pairs: list[str]) -> dict[str, Any]:
     """Parse `KEY=VALUE` pairs; values are Python literals, else text."""
+    from genzoo.core.errors import InvalidInputError
+
     options = {}
     for pair in pairs:
         key, separator, text = pair.partition("=")
@@ -77,6 +79,7 @@ def load_model(path: str) -> Any:
     import keras
 
     import genzoo  # noqa: F401 (registers the classes)
+    from genzoo.core.errors import DataError
 
     file = Path(path)
     if file.is_dir():
@@ -107,6 +110,8 @@ def new_folder(base: Path) -> Path:
 
 def check_output(path: Path, overwrite: bool) -> Path:
     """Refuse an output that exists, unless it may be overwritten."""
+    from genzoo.core.errors import DataError, OutputExistsError
+
     if path.exists() and not overwrite:
         raise OutputExistsError(
             f"Expected a new output. Received: --output {path}, which exists. "
@@ -123,9 +128,6 @@ def check_output(path: Path, overwrite: bool) -> Path:
 @contextlib.contextmanager
 def replaced_folder(path: Path):
     """Yield a folder to fill; it takes the place of `path` when all is written."""
-    import shutil
-    import tempfile
-
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     try:

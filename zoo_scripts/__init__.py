@@ -1,0 +1,1 @@
+"""The program `genzoo`: each module is one command, and a script of its own."""
