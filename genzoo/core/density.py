@@ -45,12 +45,10 @@ class DensityModel(GenerativeModel):
         """Return the training objective of each row in nats, [n]: for exact models log p(x)."""
         parts = inputs if isinstance(inputs, dict) else {"x": inputs}
         x = parts["x"]
-        first_row = 0
-        seed = make_seed(0)
-        if training:
-            seed = make_seed(self.seed_generator.next())
-            replica = tf.distribute.get_replica_context()
-            first_row = replica.replica_id_in_sync_group * tf.shape(x)[0]
+        seed = make_seed(self.seed_generator.next() if training else 0)
+        replica = tf.distribute.get_replica_context()
+        # replicas get equal parts of a batch: each draws the noise of its own rows
+        first_row = 0 if replica is None else replica.replica_id_in_sync_group * tf.shape(x)[0]
         x = self._to_real(x, seed, first_row)
         context = self.encode_context(parts.get("context"))
         return self._objective(x, context, seed, first_row)

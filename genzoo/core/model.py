@@ -17,7 +17,7 @@ from genzoo.core.errors import InvalidInputError, NoDensityError, NotFittedError
 from genzoo.core.likelihood import NO_LIKELIHOOD, Likelihood
 from genzoo.core.random import make_seed
 from genzoo.core.registry import constructor_arguments
-from genzoo.core.replicas import concatenate, run_parts
+from genzoo.core.replicas import PartFunction
 from genzoo.core.spec import DataSpec
 
 _SAMPLES_AT_A_TIME = 1024
@@ -192,6 +192,10 @@ class GenerativeModel(keras.Model):
                 f"Received: loss={self.loss!r}"
             )
 
+        if self.distribute_strategy.num_replicas_in_sync > 1 and self.steps_per_execution > 1:
+            # several steps in one loop over replicas fail inside Keras 3 (an unfed placeholder)
+            self.steps_per_execution = 1
+
     def _default_optimizer(self) -> keras.optimizers.Optimizer | None:
         return Adam(self.default_learning_rate)
 
@@ -286,7 +290,7 @@ class GenerativeModel(keras.Model):
                     part.append(tf.convert_to_tensor(encoded[start : start + size]))
                 yield part
 
-        return concatenate(run_parts(self.distribute_strategy, graph, parts()))
+        return np.concatenate(list(graph.run(self.distribute_strategy, parts())))
 
     def _sample_graph(self):
         signature = [
@@ -301,7 +305,7 @@ class GenerativeModel(keras.Model):
 
         if self.context_size:
             signature.append(self._context_signature())
-        return tf.function(sample, input_signature=signature, autograph=False)
+        return PartFunction(sample, signature)
 
     def _sample(self, n, context, temperature, seed) -> tf.Tensor:
         """Hook, in graph: `n` samples in data space as real numbers, [n, *event_shape]."""
@@ -458,7 +462,7 @@ class GenerativeModel(keras.Model):
                     return function(x, None, first_row, *scalars)
 
             signature += [tf.TensorSpec(s.shape, s.dtype) for s in scalars]
-            return tf.function(graph, input_signature=signature, autograph=False)
+            return PartFunction(graph, signature)
 
         def parts():
             for i, batch in enumerate(data.batches(batch_size)):
@@ -468,7 +472,7 @@ class GenerativeModel(keras.Model):
                 yield [*part, *scalars]
 
         graph = self._graphs.get((name, x_type), make)
-        return run_parts(self.distribute_strategy, graph, parts())
+        return graph.run(self.distribute_strategy, parts())
 
     # Saving
 
@@ -539,8 +543,7 @@ class GenerativeModel(keras.Model):
         archive.track(self)
         for name, (function, signature) in self.export_signatures().items():
             archive.add_endpoint(name, function, input_signature=signature)
-        options = tf.saved_model.SaveOptions(experimental_custom_gradients=True)
-        archive.write_out(path, options, verbose=False)
+        archive.write_out(path, verbose=False)
 
     def export_signatures(self) -> dict[str, tuple[Callable[..., Any], list[tf.TensorSpec]]]:
         """Return the functions of the SavedModel and their inputs, by name.

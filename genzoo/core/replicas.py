@@ -1,61 +1,62 @@
 """Work in independent parts, run on all replicas of a strategy."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 
-def run_parts(
-    strategy: tf.distribute.Strategy,
-    function: tf.types.experimental.PolymorphicFunction,
-    parts: Iterator[Sequence[Any]],
-) -> Iterator[Any]:
-    """Yield `function(*part)` as NumPy for each part, in order.
+class PartFunction:
+    """A function in graph that is called on many parts, as many at a time as there are replicas.
 
-    As many parts as this process has replicas run at a time; which replica takes a part does not
-    matter to its result.
+    Which replica takes a part does not matter to its result.
+
+    Args:
+        function: Of tensors, returns tensors.
+        signature: `tf.TensorSpec` of each argument.
     """
-    num_replicas = 1
-    if strategy.num_replicas_in_sync > 1:
-        num_replicas = len(strategy.extended.worker_devices)
-    concrete = function.get_concrete_function()
-    group: list[Sequence[Any]] = []
-    for part in parts:
-        if num_replicas == 1:
-            yield _numpy(concrete(*part))
-            continue
-        group.append(part)
-        if len(group) == num_replicas:
-            yield from _run_group(strategy, function, group)
-            group = []
-    for part in group:
-        yield _numpy(concrete(*part))
 
+    def __init__(self, function: Callable[..., Any], signature: Sequence[tf.TensorSpec]):
+        self._function = function
+        self._single = tf.function(function, input_signature=signature, autograph=False)
+        self._replicated: Callable[..., Any] | None = None
 
-def _run_group(strategy, function, group):
-    local = [
-        strategy.experimental_distribute_values_from_function(
-            lambda replica, i=i: group[replica.replica_id_in_sync_group % len(group)][i]
-        )
-        for i in range(len(group[0]))
-    ]
-    results = strategy.run(function, args=tuple(local))
-    if isinstance(results, dict):
-        split = {name: strategy.experimental_local_results(r) for name, r in results.items()}
-        for i in range(len(group)):
-            yield {name: values[i].numpy() for name, values in split.items()}
-    else:
-        for value in strategy.experimental_local_results(results):
-            yield value.numpy()
+    def run(
+        self, strategy: tf.distribute.Strategy, parts: Iterator[Sequence[tf.Tensor]]
+    ) -> Iterator[Any]:
+        """Yield the result of each part as NumPy, in order.
 
+        In a cluster each worker computes for itself, on its own replicas.
+        """
+        num_replicas = 1
+        if strategy.num_replicas_in_sync > 1:
+            num_replicas = len(strategy.extended.worker_devices)
+        # called through the concrete function, TensorFlow does not suspect retracing
+        single = self._single.get_concrete_function()
+        group: list[Sequence[tf.Tensor]] = []
+        for part in parts:
+            group.append(part)
+            if len(group) == num_replicas > 1:
+                yield from self._run_group(strategy, group)
+                group = []
+            elif num_replicas == 1:
+                yield single(*group.pop()).numpy()
+        for part in group:
+            yield single(*part).numpy()
 
-def _numpy(result: Any) -> Any:
-    return tf.nest.map_structure(lambda r: r.numpy(), result)
+    def _run_group(self, strategy, group) -> list[np.ndarray]:
+        if self._replicated is None:
 
+            def replicated(*arguments):
+                return strategy.run(self._function, args=arguments)
 
-def concatenate(parts: Iterator[np.ndarray]) -> np.ndarray:
-    """Join parts along the rows."""
-    parts = list(parts)
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+            self._replicated = tf.function(replicated, autograph=False, reduce_retracing=True)
+        arguments = [
+            strategy.experimental_distribute_values_from_function(
+                lambda context, i=i: group[context.replica_id_in_sync_group % len(group)][i]
+            )
+            for i in range(len(group[0]))
+        ]
+        results = strategy.experimental_local_results(self._replicated(*arguments))
+        return [result.numpy() for result in results]
