@@ -6,12 +6,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from genzoo.core.batches import ArrayData
 from genzoo.core.checks import check_number
 from genzoo.core.density import DensityModel
-from genzoo.core.random import make_seed, uniform_rows
+from genzoo.core.random import make_seed
 
-_ROWS_AT_A_TIME = 65_536
 _FITTED = ("converged_", "n_iter_", "lower_bound_")
 
 
@@ -130,6 +128,7 @@ class EMModel(DensityModel):
         return float(sums["log_prob"] / sums["count"])
 
     def train_step(self, data):
+        """Add a batch's statistics; the parameters stay."""
         inputs = data[0] if isinstance(data, tuple) else data
         x = self._to_real(inputs["x"], make_seed(0), 0)
         log_prob, statistics = self._expect(x)
@@ -167,22 +166,13 @@ class EMModel(DensityModel):
 
     def _training_dataset(self, data, batch_size, shuffle):
         """Dequantise integers once and for all: EM on fresh noise would not be monotone."""
-        if not self.data_spec.is_integer:
-            return super()._training_dataset(data, batch_size, shuffle)
-        if isinstance(data, ArrayData):
-            real = np.empty(data.rows["x"].shape, self.compute_dtype)
-            for start in range(0, len(real), _ROWS_AT_A_TIME):
-                rows = data.rows["x"][start : start + _ROWS_AT_A_TIME]
-                real[start : start + len(rows)] = self._fixed_noise(rows, make_seed(0), start)
-            data = ArrayData({"x": real})
-            return super()._training_dataset(data, batch_size, shuffle)
-
-        def dequantize(index, batch):
-            return {"x": self._fixed_noise(batch["x"], make_seed(0, index), 0)}
-
         dataset = super()._training_dataset(data, batch_size, shuffle)
-        return dataset.enumerate().map(dequantize, deterministic=True).prefetch(tf.data.AUTOTUNE)
+        if not self.data_spec.is_integer:
+            return dataset
 
-    def _fixed_noise(self, x, seed, first_row):
-        noise = uniform_rows(tf.shape(x)[0], self.event_shape, seed, first_row, self.compute_dtype)
-        return tf.cast(x, self.compute_dtype) + noise
+        def dequantize(first_row, batch):
+            real = self._to_real(batch["x"], make_seed(0), first_row)
+            return first_row + tf.shape(real, tf.int64)[0], {"x": real}
+
+        start = tf.constant(0, tf.int64)
+        return dataset.scan(start, dequantize).prefetch(tf.data.AUTOTUNE)

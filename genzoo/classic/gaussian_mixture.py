@@ -150,11 +150,8 @@ class GaussianMixture(EMModel):
         """Return up to 20,000 rows in float64, drawn evenly from a stream of any length."""
         random = np.random.default_rng(0 if self.seed is None else self.seed)
         kept, keys = np.empty((0, self.event_size)), np.empty(0)
-        for i, batch in enumerate(batches()):
-            rows = batch["x"]
-            if rows.dtype.kind != "f":
-                rows = self._fixed_noise(rows, make_seed(0, i), 0).numpy()
-            rows = rows.reshape(len(rows), -1).astype(np.float64)
+        for x, _ in self._real_batches(batches()):
+            rows = x.numpy().reshape(len(x), -1).astype(np.float64)
             kept, keys = np.concatenate([kept, rows]), np.append(keys, random.random(len(rows)))
             if len(keys) > _START_ROWS:
                 chosen = np.sort(np.argpartition(keys, _START_ROWS)[:_START_ROWS])

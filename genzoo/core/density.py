@@ -1,14 +1,14 @@
 """DensityModel: models with a likelihood, exact or bounded."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from genzoo.core import checks
-from genzoo.core.batches import ArrayData, check_batch_size
+from genzoo.core.batches import ArrayData, Batch, check_batch_size
 from genzoo.core.errors import InvalidInputError, NoDensityError
 from genzoo.core.likelihood import Likelihood
 from genzoo.core.model import GenerativeModel
@@ -68,6 +68,14 @@ class DensityModel(GenerativeModel):
         seed = tf.random.experimental.stateless_fold_in(seed, _DEQUANTIZE)
         noise = uniform_rows(tf.shape(x)[0], self.event_shape, seed, first_row, self.compute_dtype)
         return real + noise
+
+    def _real_batches(self, batches: Iterator[Batch]) -> Iterator[tuple[tf.Tensor, Any]]:
+        """Yield dequantised batches with their encoded context, for parts that adapt to data."""
+        first_row = 0
+        for batch in batches:
+            x = tf.convert_to_tensor(batch["x"])
+            yield self._to_real(x, make_seed(0), first_row), self.encode_context(batch.get("context"))
+            first_row += len(batch["x"])
 
     def _score_rows(self, x, context, first_row, seed, num_samples) -> tf.Tensor:
         """Log-mean-exp of `num_samples` draws of the weight, [n]."""

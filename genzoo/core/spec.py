@@ -15,7 +15,8 @@ class DataSpec:
     """The kind of data a model was fitted to.
 
     Args:
-        dtype: NumPy dtype name of the data, and of the samples.
+        dtype: NumPy dtype name of the data. Integers come back as this; real numbers in the
+            model's own float type.
         levels: Integers run from 0 to `levels - 1`; `None` for real numbers and unbounded integers.
     """
 
@@ -62,9 +63,9 @@ class DataSpec:
             check_levels(x.min(), x.max(), self.levels, name)
 
     def to_data(self, x: tf.Tensor) -> tf.Tensor:
-        """Turn real numbers in data space into values of the data's dtype."""
+        """Turn real numbers in data space into the kind of the data."""
         if not self.is_integer:
-            return x if np.dtype(self.dtype).itemsize <= 4 else tf.cast(x, self.dtype)
+            return x
         dtype = np.dtype(self.dtype)
         low, high = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
         if self.levels is not None:

@@ -8,9 +8,8 @@ import tensorflow as tf
 from genzoo.core.checks import check_choice
 from genzoo.core.density import DensityModel
 from genzoo.core.lazy import lazy_module, tfp
-from genzoo.core.random import make_seed
 from genzoo.steps import Flatten, FlowStep, Logit, PixelScale, Standardize
-from genzoo.steps.base import SharedTraces
+from genzoo.steps.base import SharedTraces, run_step
 
 bijectors = lazy_module("genzoo.steps.bijectors")
 
@@ -88,7 +87,8 @@ class Flow(DensityModel):
 
     def bijector(self, context: tf.Tensor | None = None):
         """Return the `tfb.Bijector` from the base to the data."""
-        run = self._traces.run
+        # XLA inlines functions at a cost that grows exponentially with their number
+        run = run_step if self.jit_compile else self._traces.run
         return bijectors.Composition(list(self.steps), run, context, self.compute_dtype)
 
     def distribution(self, context=None, temperature=1.0):
@@ -109,9 +109,7 @@ class Flow(DensityModel):
 
     def _seen_by(self, index, batches):
         """Yield the data as step `index` sees them, the steps after it inverted."""
-        for i, batch in enumerate(batches()):
-            x = self._to_real(tf.convert_to_tensor(batch["x"]), make_seed(0, i), 0)
-            context = self.encode_context(batch.get("context"))
+        for x, context in self._real_batches(batches()):
             for step in reversed(self.steps[index + 1 :]):
                 x, _ = step.inverse_and_log_det(x, context)
             yield x.numpy()

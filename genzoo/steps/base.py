@@ -78,6 +78,11 @@ class FlowStep(keras.layers.Layer):
         return json.dumps(parts, sort_keys=True, default=str)
 
 
+def run_step(step: FlowStep, method: str, x: tf.Tensor, context: tf.Tensor | None):
+    """Return `step.forward_and_log_det(x, context)`, or the method named."""
+    return getattr(step, method)(x, context)
+
+
 class SharedTraces:
     """Traces a repeated step once: equal steps run one function, with their weights as inputs."""
 
@@ -91,10 +96,10 @@ class SharedTraces:
         self._functions: dict[tuple[str, str], Callable[..., Any]] = {}
 
     def run(self, step: FlowStep, method: str, x: tf.Tensor, context: tf.Tensor | None):
-        """Return `getattr(step, method)(x, context)`."""
+        """Do as `run_step`."""
         signature = self._signatures.get(id(step))
         if signature is None:
-            return getattr(step, method)(x, context)
+            return run_step(step, method, x, context)
         key = (signature, method)
         if key not in self._functions:
             self._functions[key] = tf.function(self._with_weights(step, method), autograph=False)
@@ -106,6 +111,6 @@ class SharedTraces:
         def run(values, x, context):
             mapping = list(zip(step.variables, values, strict=True))
             with keras.StatelessScope(state_mapping=mapping):
-                return getattr(step, method)(x, context)
+                return run_step(step, method, x, context)
 
         return run

@@ -127,9 +127,7 @@ class VAE(DensityModel):
             return
 
         def real():
-            for i, batch in enumerate(batches()):
-                x = tf.convert_to_tensor(batch["x"])
-                yield self._to_real(x, make_seed(0, i), 0).numpy()
+            return (x.numpy() for x, _ in self._real_batches(batches()))
 
         self.preprocessing.adapt(real, self.data_spec)
 

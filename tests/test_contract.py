@@ -1,0 +1,401 @@
+"""What every registered model must keep."""
+
+import inspect
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import genzoo
+from genzoo.core.registry import constructor_arguments, model_class
+from tests.tiny import NO_GRADIENTS, TINY, UNCONDITIONAL, tiny
+
+MODELS = genzoo.models()
+CONDITIONAL = [name for name in MODELS if name not in UNCONDITIONAL]
+
+
+def table(n=400, seed=0):
+    random = np.random.default_rng(seed)
+    center = random.choice([-2.0, 2.0], (n, 1))
+    return (center + random.normal(size=(n, 5)) * [1, 2, 0.5, 1, 3]).astype("float32")
+
+
+@pytest.fixture(scope="module")
+def fitted(digits):
+    """Return each model fitted once to digits, with its history."""
+    made = {}
+
+    def get(name):
+        if name not in made:
+            model = tiny(name)
+            made[name] = model, model.fit(digits.x_train, epochs=5, batch_size=128, verbose=0)
+        return made[name]
+
+    return get
+
+
+def test_every_model_is_in_the_table():
+    assert set(TINY) == set(MODELS)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_fit_lowers_the_loss(name, fitted):
+    _, history = fitted(name)
+    loss = history.history["loss"]
+    assert np.isfinite(loss).all()
+    assert loss[-1] < loss[0]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_samples_are_like_the_data(name, fitted):
+    model, _ = fitted(name)
+    samples = model.sample(70, seed=0)
+    assert samples.shape == (70, 8, 8, 1)
+    assert samples.dtype == np.uint8
+    assert samples.max() <= 16
+    assert len(np.unique(samples)) > 2
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_same_seed_gives_the_same_samples(name, fitted):
+    model, _ = fitted(name)
+    first = model.sample(1500, seed=3)
+    assert (first == model.sample(1500, seed=3)).all()
+    assert (first != model.sample(1500, seed=4)).any()
+    # rows past the first chunk are not the first chunk again
+    assert (first[:400] != first[1024:1424]).any()
+    assert (model.sample(20) != model.sample(20)).any()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_temperature_zero_takes_the_noise_away(name, fitted):
+    model, _ = fitted(name)
+    cold, warm = (model.sample(200, temperature=t, seed=0).astype(float) for t in (0.0, 1.0))
+    assert cold.std(axis=0).mean() < warm.std(axis=0).mean()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_log_prob_does_not_depend_on_the_batch(name, fitted, digits):
+    model, _ = fitted(name)
+    whole = model.log_prob(digits.x_test)
+    assert whole.shape == (360,)
+    assert whole.dtype == np.float32
+    assert np.isfinite(whole).all()
+    np.testing.assert_allclose(model.log_prob(digits.x_test, batch_size=77), whole, rtol=1e-5)
+    np.testing.assert_allclose(model.score_samples(digits.x_test), whole)
+    assert model.score(digits.x_test) == pytest.approx(whole.mean(dtype=np.float64))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_likelihood_is_declared(name, fitted, digits):
+    model, _ = fitted(name)
+    assert model.likelihood == genzoo.Likelihood("lower_bound", "mass")
+    bits = model.bits_per_dim(digits.x_test)
+    np.testing.assert_allclose(bits, -model.log_prob(digits.x_test) / (64 * np.log(2)), rtol=1e-6)
+    assert bits.mean() < np.log2(17), "worse than chance"
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_more_samples_tighten_the_bound(name, fitted, digits):
+    model, _ = fitted(name)
+    one, many = (model.score(digits.x_test, num_samples=k) for k in (1, 20))
+    assert many > one
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_saved_model_is_the_same_bit_for_bit(name, fitted, digits, tmp_path):
+    model, _ = fitted(name)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert type(loaded) is type(model)
+    assert loaded.likelihood == model.likelihood
+    assert (loaded.log_prob(digits.x_test) == model.log_prob(digits.x_test)).all()
+    assert (loaded.sample(10, seed=0) == model.sample(10, seed=0)).all()
+    # and goes on training
+    again = loaded.fit(digits.x_train, epochs=1, verbose=0).history["loss"][0]
+    assert again < fitted(name)[1].history["loss"][0]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_weights_alone_restore_a_fitted_model(name, fitted, digits, tmp_path):
+    model, _ = fitted(name)
+    model.save_weights(tmp_path / "model.weights.h5")
+    fresh = tiny(name)
+    fresh.load_weights(tmp_path / "model.weights.h5")
+    assert (fresh.log_prob(digits.x_test) == model.log_prob(digits.x_test)).all()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_constructor_arguments_are_the_config(name, fitted):
+    model, _ = fitted(name)
+    config = model.get_config()
+    assert set(config) == set(constructor_arguments(model_class(name)))
+    for argument, value in TINY[name].items():
+        assert config[argument] == value
+    clone = type(model).from_config(config)
+    assert clone.get_config() == config
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_exported_model_gives_the_same_numbers(name, fitted, digits, tmp_path):
+    model, _ = fitted(name)
+    model.export(tmp_path / "exported")
+    loaded = tf.saved_model.load(tmp_path / "exported")
+    scored = loaded.signatures["log_prob"](x=tf.constant(digits.x_test))
+    (log_prob,) = scored.values()
+    np.testing.assert_allclose(log_prob, model.log_prob(digits.x_test), rtol=1e-6)
+    drawn = loaded.signatures["sample"](n=tf.constant(1100), seed=tf.constant(5, tf.int64))
+    (samples,) = drawn.values()
+    assert (samples.numpy() == model.sample(1100, seed=5)).all()
+    with pytest.raises(genzoo.GenzooError, match="overwrite"):
+        model.export(tmp_path / "exported")
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_same_seed_gives_the_same_training(name, digits):
+    x = digits.x_train[:300]
+    one, two = (tiny(name).fit(x, epochs=3, verbose=0).history["loss"] for _ in range(2))
+    assert one == two
+
+
+@pytest.mark.parametrize("name", sorted(set(MODELS) - NO_GRADIENTS))
+def test_every_weight_learns(name, digits):
+    model = tiny(name)
+    before = [np.array(v) for v in model.trainable_variables]
+    model.fit(digits.x_train[:512], epochs=3, verbose=0)
+    for old, variable in zip(before, model.trainable_variables, strict=True):
+        assert (old != np.array(variable)).any(), variable.path
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_two_replicas_train_like_one(name, digits, two_devices):
+    """More than 100 steps of SGD on the same global batches end in the same weights."""
+    x = digits.x_train[:1280]
+
+    def train(strategy):
+        with strategy.scope():
+            model = tiny(name, **({"tol": 0.0} if name in NO_GRADIENTS else {}))
+            if name not in NO_GRADIENTS:
+                model.compile(keras.optimizers.SGD(1e-4))
+        history = model.fit(x, epochs=11, batch_size=128, verbose=0, validation_data=digits.x_test)
+        return model, history.history
+
+    one, one_history = train(tf.distribute.get_strategy())
+    two, two_history = train(two_devices)
+    for a, b in zip(one.weights, two.weights, strict=True):
+        np.testing.assert_allclose(np.array(a), np.array(b), atol=1e-4, err_msg=a.path)
+    np.testing.assert_allclose(one_history["loss"], two_history["loss"], rtol=1e-5)
+    np.testing.assert_allclose(one_history["val_loss"], two_history["val_loss"], rtol=1e-4)
+    np.testing.assert_allclose(
+        one.log_prob(digits.x_test), two.log_prob(digits.x_test, batch_size=50), rtol=1e-4
+    )
+    assert (one.sample(2500, seed=1) == two.sample(2500, seed=1)).mean() > 0.999
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_real_numbers_give_a_density(name):
+    x = table()
+    model = tiny(name, (5,))
+    model.fit(x, epochs=3, verbose=0)
+    assert model.likelihood.unit == "density"
+    samples = model.sample(50, seed=0)
+    assert samples.shape == (50, 5)
+    assert samples.dtype == np.float32
+    with pytest.raises(genzoo.NoDensityError, match=r"score\(x\)"):
+        model.bits_per_dim(x)
+    # twice the unit of measurement, half the density: preprocessing is inside the likelihood
+    scaled = tiny(name, (5,))
+    scaled.fit(2 * x, epochs=3, verbose=0)
+    expected = model.score(x) - 5 * np.log(2)
+    assert scaled.score(2 * x) == pytest.approx(expected, abs=0.02)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_float64_model(name):
+    model = tiny(name, (5,), dtype="float64")
+    model.fit(table(), epochs=2, verbose=0)
+    assert model.log_prob(table().astype("float64")).dtype == np.float64
+    assert model.sample(3, seed=0).dtype == np.float64
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_data_sets_train_like_arrays(name, digits):
+    x = digits.x_train[:512]
+    batches = tf.data.Dataset.from_tensor_slices(x).batch(128)
+    a, b = tiny(name), tiny(name)
+    from_array = a.fit(x, epochs=2, batch_size=128, shuffle=False, verbose=0).history["loss"]
+    from_stream = b.fit(batches, epochs=2, verbose=0).history["loss"]
+    np.testing.assert_allclose(from_array, from_stream, rtol=1e-6)
+    unbatched = tf.data.Dataset.from_tensor_slices(x)
+    c = tiny(name)
+    again = c.fit(unbatched, epochs=2, batch_size=128, verbose=0).history["loss"]
+    assert again == from_stream
+
+
+@pytest.mark.parametrize("name", CONDITIONAL)
+def test_labels_condition_the_model(name, digits, tmp_path):
+    model = tiny(name, num_classes=10)
+    model.fit(
+        digits.x_train, digits.y_train, epochs=12, verbose=0,
+        validation_data=(digits.x_test, digits.y_test),
+    )  # fmt: skip
+    right = model.log_prob(digits.x_test, context=digits.y_test)
+    wrong = model.log_prob(digits.x_test, context=(digits.y_test + 1) % 10)
+    assert right.mean() > wrong.mean()
+    zeros = model.sample(50, context=0, seed=0)
+    assert (zeros == model.sample(50, context=np.zeros(50, int), seed=0)).all()
+    assert (zeros != model.sample(50, context=1, seed=0)).any()
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert (loaded.log_prob(digits.x_test, context=digits.y_test) == right).all()
+    model.export(tmp_path / "exported")
+    signature = tf.saved_model.load(tmp_path / "exported").signatures["log_prob"]
+    labels = tf.constant(digits.y_test, tf.int32)
+    (scored,) = signature(x=tf.constant(digits.x_test), context=labels).values()
+    np.testing.assert_allclose(scored, right, rtol=1e-6)
+    for bad, message in [
+        (None, "context=None"),
+        (digits.y_test[:5], "row for each of 360"),
+        (digits.y_test + 1, "0 to 9"),
+        (digits.y_test + 0.5, "integer labels"),
+    ]:
+        with pytest.raises(genzoo.GenzooError, match=message):
+            model.log_prob(digits.x_test, context=bad)
+
+
+@pytest.mark.parametrize("name", CONDITIONAL)
+def test_vectors_condition_the_model(name):
+    random = np.random.default_rng(0)
+    context = random.normal(size=(600, 2))
+    x = context @ random.normal(size=(2, 4)) + 0.1 * random.normal(size=(600, 4))
+    model = tiny(name, (4,), context_dim=2)
+    model.fit(x, context, epochs=10, verbose=0)
+    shuffled = model.score(x, context=context[::-1])
+    assert model.score(x, context=context) > shuffled
+    with pytest.raises(genzoo.GenzooError, match=r"\(n, 2\)"):
+        model.score(x, context=context[:, :1])
+    pairs = tf.data.Dataset.from_tensor_slices((x, context)).batch(100)
+    model.fit(pairs, epochs=1, verbose=0)
+    with pytest.raises(genzoo.GenzooError, match="context"):
+        model.fit(pairs.map(lambda x, context: x), epochs=1, verbose=0)
+
+
+X = np.zeros((10, 8, 8, 1), "uint8")
+BAD = {
+    "one example": (X[0], r"x\[None\]"),
+    "flattened": (X.reshape(10, 64), r"reshape\(-1, 8, 8, 1\)"),
+    "other shape": (X[:, :7], r"event_shape=\(7, 8, 1\)"),
+    "empty": (X[:0], "at least one row"),
+    "text": (np.full(X.shape, "a"), "numbers"),
+    "ragged": ([[1, 2], [3]], "different lengths"),
+    "complex": (X.astype("complex64"), "numbers"),
+    "NaN": (np.where(np.arange(10)[:, None, None, None] == 4, np.nan, X), "NaN in row 4"),
+    "infinite": (np.full(X.shape, np.inf), "infinity in row 0"),
+    "too large for float32": (np.full(X.shape, 1e300), "cast to float32"),
+    "none": (None, "numbers"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+@pytest.mark.parametrize("name", MODELS)
+def test_bad_data_are_refused_before_any_weight_changes(name, kind, fitted):
+    x, message = BAD[kind]
+    model, _ = fitted(name)
+    before = [np.array(v) for v in model.weights]
+    for call in (model.fit, model.log_prob, tiny(name).fit, tiny(name).adapt):
+        with pytest.raises(genzoo.GenzooError, match=message):
+            call(x)
+    for old, variable in zip(before, model.weights, strict=True):
+        np.testing.assert_array_equal(old, np.array(variable))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_bad_arguments_are_refused(name, fitted, digits):
+    model, _ = fitted(name)
+    x = digits.x_test[:20]
+    calls = {
+        r"event_shape=\(0,\)": lambda: genzoo.build(name, event_shape=(0,)),
+        "event_shape='ab'": lambda: genzoo.build(name, event_shape="ab"),
+        "Did you mean 'event_shape'": lambda: genzoo.build(name, event_shap=(2,)),
+        "n=0": lambda: model.sample(0),
+        "n=2.5": lambda: model.sample(2.5),
+        "temperature=-1": lambda: model.sample(2, temperature=-1),
+        "seed=-1": lambda: model.sample(2, seed=-1),
+        "batch_size=0": lambda: model.log_prob(x, batch_size=0),
+        "num_samples=0": lambda: model.log_prob(x, num_samples=0),
+        "epochs=-1": lambda: model.fit(x, epochs=-1),
+        "validation_split=2": lambda: model.fit(x, validation_split=2),
+        "no labels y": lambda: model.fit(x, y=digits.y_test[:20]),
+        "Did you mean 'callbacks'": lambda: model.fit(x, calbacks=[]),
+        "integers, as fitted": lambda: model.log_prob(x.astype("float32")),
+        r"levels - 1 = 16": lambda: model.log_prob(x + np.uint8(100)),
+        "unconditional": lambda: model.log_prob(x, context=digits.y_test[:20]),
+        "levels=17": lambda: tiny(name, levels=17).fit(x.astype("float32")),
+        "levels - 1 = 3": lambda: tiny(name, levels=4).fit(x),
+        "seed='a'": lambda: tiny(name, seed="a"),
+    }
+    for message, call in calls.items():
+        with pytest.raises(genzoo.GenzooError, match=message):
+            call()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_bad_data_sets_are_refused(name, digits):
+    x = tf.data.Dataset.from_tensor_slices(digits.x_train[:64])
+    labelled = tf.data.Dataset.from_tensor_slices((digits.x_train[:64], digits.y_train[:64]))
+    calls = {
+        "labels": lambda: tiny(name).fit(labelled.batch(8)),
+        "endless": lambda: tiny(name).fit(x.batch(8).repeat()),
+        r"\(8, 8, 1\)": lambda: tiny(name).fit(x.map(lambda image: image[:4]).batch(8)),
+        "at least one row": lambda: tiny(name).fit(x.take(0).batch(8)),
+        "validation_data": lambda: tiny(name).fit(x.batch(8), validation_split=0.5),
+        "NaN in row": lambda: tiny(name).fit(
+            x.map(lambda image: tf.cast(image, tf.float32) + np.nan).batch(8)
+        ),
+    }
+    for message, call in calls.items():
+        with pytest.raises(genzoo.GenzooError, match=message):
+            call()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_endless_data_sets_train_by_steps(name, digits):
+    x = tf.data.Dataset.from_tensor_slices(digits.x_train[:256]).batch(64).repeat()
+    history = tiny(name).fit(
+        x, epochs=2, steps_per_epoch=4, validation_data=x, validation_steps=2, verbose=0
+    )
+    assert np.isfinite(history.history["val_loss"]).all()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_that_saw_no_data_says_so(name, digits, tmp_path):
+    model = tiny(name)
+    for call in (
+        lambda: model.sample(3),
+        lambda: model.log_prob(digits.x_test),
+        lambda: model.bits_per_dim(digits.x_test),
+        lambda: model.export(tmp_path / "exported"),
+    ):
+        with pytest.raises(genzoo.NotFittedError, match=r"fit\(x\) or adapt\(x\)"):
+            call()
+    model.adapt(digits.x_train)
+    assert np.isfinite(model.log_prob(digits.x_test)).all()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_loss_in_compile_is_refused(name, digits):
+    model = tiny(name)
+    model.compile(optimizer="sgd", loss="mse")
+    with pytest.raises(genzoo.GenzooError, match="loss of its own|its own"):
+        model.fit(digits.x_train)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_public_methods_are_documented(name):
+    cls = model_class(name)
+    assert "Reference:" in cls.__doc__
+    assert "Example:" in cls.__doc__
+    for attribute, value in inspect.getmembers(cls, inspect.isfunction):
+        if not attribute.startswith("_") and attribute != "build" and value.__module__.startswith("genzoo"):
+            assert inspect.getdoc(value), f"{name}.{attribute}"

@@ -1,0 +1,19 @@
+"""Tiny arguments of every registered model, in one table; a new model adds one line."""
+
+import genzoo
+
+TINY = {
+    "gaussian_mixture": {"num_components": 3, "covariance_type": "diag", "reg_covar": 1e-3},
+    "realnvp": {"num_couplings": 4, "hidden_units": (16,)},
+    "vae": {"latent_dim": 2, "hidden_units": (16,)},
+}
+
+# models without trainable weights: EM sets the parameters itself
+NO_GRADIENTS = {"gaussian_mixture"}
+
+# models that take no context
+UNCONDITIONAL = {"gaussian_mixture"}
+
+
+def tiny(name: str, event_shape=(8, 8, 1), **arguments):
+    return genzoo.build(name, event_shape=event_shape, **{"seed": 0, **TINY[name], **arguments})
