@@ -1,5 +1,6 @@
 """Bijectors that TFP lacks: value and log-det from one pass."""
 
+import math
 from typing import Any
 
 import tensorflow as tf
@@ -23,7 +24,8 @@ class OnePassBijector(tfb.Bijector):
             inverse_min_event_ndims=event_ndims,
             dtype=dtype,
             validate_args=False,
-            parameters={},
+            # TFP's cache serves bijectors of equal parameters alike: make each its own
+            parameters={"identity": object()},
             name=name,
         )
         self._seen: dict[tuple[str, int], tuple[tf.Tensor, tuple[tf.Tensor, tf.Tensor]]] = {}
@@ -174,8 +176,7 @@ class Logit(OnePassBijector):
 
     def _log_slope(self, x):
         # d/dx of (sigmoid(x) - alpha) / (1 - 2 alpha)
-        width = tf.math.log(tf.cast(1 - 2 * self._alpha, x.dtype))
-        return -tf.nn.softplus(x) - tf.nn.softplus(-x) - width
+        return -tf.nn.softplus(x) - tf.nn.softplus(-x) - math.log(1 - 2 * self._alpha)
 
     def _forward_and_log_det(self, x):
         y = (tf.sigmoid(x) - self._alpha) / (1 - 2 * self._alpha)

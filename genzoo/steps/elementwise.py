@@ -43,9 +43,9 @@ class Standardize(FlowStep):
             squares += delta**2 * count * len(batch) / total
             count = total
         scale = np.sqrt(squares / count)
-        negligible = scale <= 1e-6 * np.abs(mean)
+        rounding = scale <= 1e-10 * np.abs(mean)
         self.mean.assign(mean.astype(self.mean.dtype))
-        self.scale.assign(np.where(negligible, 1.0, scale).astype(self.scale.dtype))
+        self.scale.assign(np.where(rounding, 1.0, scale).astype(self.scale.dtype))
 
     def bijector(self, context=None):
         tfb = tfp.bijectors
