@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -167,17 +168,21 @@ class GenerativeModel(keras.Model):
         if self.optimizer is not None and not self.optimizer.built:
             with self.distribute_strategy.scope():
                 self.optimizer.build(self.trainable_variables)
-        return super().fit(
-            self._training_dataset(data, batch_size, shuffle and self.shuffles),
-            epochs=epochs,
-            shuffle=False,
-            validation_data=None
-            if validation is None
-            else self._training_dataset(validation, batch_size, shuffle=False),
-            validation_steps=validation_steps,
-            steps_per_epoch=steps_per_epoch,
-            **keras_arguments,
-        )
+        with warnings.catch_warnings():
+            if isinstance(data, StreamData) and steps_per_epoch is None:
+                # Keras says so at the end of every epoch over a stream of unknown length
+                warnings.filterwarnings("ignore", "Your input ran out of data")
+            return super().fit(
+                self._training_dataset(data, batch_size, shuffle and self.shuffles),
+                epochs=epochs,
+                shuffle=False,
+                validation_data=None
+                if validation is None
+                else self._training_dataset(validation, batch_size, shuffle=False),
+                validation_steps=validation_steps,
+                steps_per_epoch=steps_per_epoch,
+                **keras_arguments,
+            )
 
     def _compile_by_default(self) -> None:
         if not self.compiled:

@@ -1,0 +1,134 @@
+"""The house: import directions, a cheap import, examples that run, a README that holds."""
+
+import ast
+import doctest
+import importlib
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import genzoo
+
+ROOT = Path(__file__).parent.parent
+MAY_IMPORT = {
+    "core": set(),
+    "nets": {"core"},
+    "steps": {"core", "nets"},
+    "flows": {"core", "nets", "steps"},
+    "vaes": {"core", "nets", "steps", "flows"},
+    "classic": {"core", "nets"},
+    "data": {"core"},
+    "training": {"core"},
+    "metrics": {"core", "data"},
+    "plotting": {"core"},
+}
+
+
+def imports_of(path):
+    """Yield the genzoo modules that a file names in imports, lazy ones included."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            if node.module == "genzoo":
+                yield from (f"genzoo.{alias.name}" for alias in node.names)
+            elif node.module:
+                yield node.module
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "lazy_module":
+            yield node.args[0].value
+
+
+def test_imports_go_one_way():
+    rooms = {p.name for p in (ROOT / "genzoo").iterdir() if (p / "__init__.py").exists()}
+    assert rooms == set(MAY_IMPORT)
+    for room, allowed in MAY_IMPORT.items():
+        for path in (ROOT / "genzoo" / room).rglob("*.py"):
+            for module in imports_of(path):
+                parts = module.split(".")
+                if parts[0] != "genzoo":
+                    continue
+                assert len(parts) > 1, f"{path} imports the whole of genzoo"
+                assert parts[1] in {room, *allowed}, f"{path} imports {module}"
+
+
+def test_import_is_cheap_and_quiet():
+    code = (
+        "import sys, time, tensorflow, keras; before = set(sys.modules); "
+        "began = time.perf_counter(); import genzoo; took = time.perf_counter() - began; "
+        "packages = {name.split('.')[0] for name in set(sys.modules) - before}; "
+        "heavy = packages & {'matplotlib', 'sklearn', 'PIL', 'hmmlearn', 'tf_keras'}; "
+        "assert not heavy, heavy; assert took < 1, took; "
+        "assert 'tensorflow_probability.python' not in sys.modules"
+    )
+    result = subprocess.run([sys.executable, "-W", "error::UserWarning", "-c", code],
+                            capture_output=True, text=True, timeout=120)  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == ""
+
+
+def test_loading_needs_no_more_than_import(tmp_path):
+    model = genzoo.RealNVP((2,), num_couplings=2, hidden_units=(4,), seed=0)
+    model.fit(genzoo.data.toy("moons", 100), verbose=0)
+    model.save(tmp_path / "m.keras")
+    code = f"import genzoo, keras; keras.models.load_model({str(tmp_path / 'm.keras')!r}).sample(1)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
+def modules():
+    return [m.name for m in pkgutil.walk_packages(genzoo.__path__, "genzoo.")]
+
+
+@pytest.mark.parametrize("name", modules())
+def test_examples_in_docstrings_run(name):
+    module = importlib.import_module(name)
+    assert module.__doc__, f"{name} has no docstring"
+    names = {"genzoo": genzoo, "np": np, "tf": tf}
+    failed, _ = doctest.testmod(module, extraglobs=names, optionflags=doctest.ELLIPSIS)
+    assert failed == 0
+
+
+def test_public_names():
+    for name in genzoo.__all__:
+        assert getattr(genzoo, name) is not None
+    with pytest.raises(AttributeError):
+        genzoo.nonsense  # noqa: B018
+    assert genzoo.models() == sorted(genzoo.models())
+    with pytest.raises(genzoo.GenzooError, match="Did you mean 'realnvp'"):
+        genzoo.build("real_nvp", event_shape=(2,))
+
+
+def test_pictures():
+    from genzoo import plotting
+
+    random = np.random.default_rng(0)
+    x = random.normal(size=(30, 6))
+    for axes in (
+        plotting.samples(random.integers(0, 255, (10, 8, 8, 1))),
+        plotting.samples(random.random((3, 8, 8, 3))),
+        plotting.samples(x[:, :2], x[:, :2]),
+        plotting.samples(x, x),
+        plotting.samples(x),
+        plotting.history({"loss": [3.0, 2.0], "val_loss": [3.0, 2.5]}),
+        plotting.history({}),
+    ):
+        axes.figure.canvas.draw()
+        pixels = np.asarray(axes.figure.canvas.buffer_rgba())
+        assert len(np.unique(pixels.reshape(-1, 4), axis=0)) > 1
+        assert plotting.scatter(x, ax=axes) is axes
+    with pytest.raises(genzoo.GenzooError, match=r"images\.shape"):
+        plotting.image_grid(x)
+
+
+def test_readme_names_the_models_and_the_commands():
+    readme = (ROOT / "README.md").read_text()
+    for name in genzoo.models():
+        assert f"`{name}`" in readme
+    ci = (ROOT / ".ci" / "run").read_text()
+    assert "README.md" in ci, "CI takes the test command from the README"

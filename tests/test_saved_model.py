@@ -1,0 +1,73 @@
+"""SavedModels in a process that has neither genzoo, Keras nor TFP."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import genzoo
+from tests.tiny import tiny
+
+CHILD = '''
+import sys
+
+class Absent:
+    """Makes packages fail to import, as if they were not there."""
+
+    def find_spec(self, name, path=None, target=None):
+        from importlib.machinery import ModuleSpec
+        if name in ("genzoo", "keras", "tf_keras", "tensorflow_probability"):
+            return ModuleSpec(name, self, origin=name)
+
+    def create_module(self, spec):
+        raise ImportError(f"{spec.name} is absent")
+
+    def exec_module(self, module):
+        pass
+
+sys.meta_path.insert(0, Absent())
+import numpy as np
+import tensorflow as tf
+
+loaded = tf.saved_model.load(sys.argv[1])
+given = np.load(sys.argv[2])
+out = {}
+for name in loaded.signatures:
+    if name == "sample":
+        result = loaded.signatures[name](n=tf.constant(1030), seed=tf.constant(7, tf.int64))
+    elif name == "decode":
+        result = loaded.signatures[name](z=tf.constant(given["z"]))
+    else:
+        result = loaded.signatures[name](x=tf.constant(given["x"]))
+    (out[name],) = [value.numpy() for value in result.values()]
+assert not {"genzoo", "keras", "tf_keras", "tensorflow_probability"} & set(sys.modules)
+np.savez(sys.argv[3], **out)
+'''
+
+
+@pytest.mark.parametrize("name", genzoo.models())
+def test_numbers_without_genzoo(name, digits, tmp_path):
+    model = tiny(name)
+    model.fit(digits.x_train, epochs=2, verbose=0)
+    model.export(tmp_path / "model")
+    z = np.random.default_rng(0).normal(size=(11, 2)).astype("float32")
+    np.savez(tmp_path / "given.npz", x=digits.x_test[:33], z=z)
+    arguments = [str(tmp_path / n) for n in ("model", "given.npz", "out.npz")]
+    result = subprocess.run(
+        [sys.executable, "-c", CHILD, *arguments], capture_output=True, text=True, timeout=200
+    )
+    assert result.returncode == 0, result.stderr
+    out = np.load(tmp_path / "out.npz")
+    expected = {
+        "log_prob": lambda: model.log_prob(digits.x_test[:33]),
+        "sample": lambda: model.sample(1030, seed=7),
+        "encode": lambda: model.encode(digits.x_test[:33]),
+        "decode": lambda: model.decode(z),
+    }
+    assert set(out) >= {"log_prob", "sample", "serving_default"}
+    assert name != "vae" or set(out) >= {"encode", "decode"}
+    for signature in set(out) - {"serving_default"}:
+        values = expected[signature]()
+        assert out[signature].dtype == values.dtype
+        np.testing.assert_allclose(out[signature], values, rtol=1e-5, atol=1e-5)

@@ -1,0 +1,193 @@
+"""The commands, as processes, the way a user runs them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parent.parent
+TINY = ["--option", "num_couplings=2", "--option", "hidden_units=(8,)", "--epochs", "2", "--quiet"]
+
+
+def run(*arguments, cwd, script=None):
+    program = [str(ROOT / "zoo_scripts" / f"{script}.py")] if script else ["-m", "zoo_scripts.main"]
+    environment = {name: v for name, v in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    return subprocess.run(
+        [sys.executable, *program, *map(str, arguments)],
+        cwd=cwd, capture_output=True, text=True, timeout=240, check=False, env=environment,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("work")
+    result = run("train", "realnvp", "--data", "digits", "--seed", 3, *TINY, cwd=folder)
+    assert result.returncode == 0, result.stderr
+    return folder, result
+
+
+def test_train_writes_everything(trained):
+    folder, result = trained
+    output = folder / "saved_models" / "realnvp-digits"
+    assert sorted(p.name for p in output.iterdir()) == [
+        "history.png", "metrics.json", "model.keras", "samples.png", "saved_model",
+    ]  # fmt: skip
+    metrics = json.loads((output / "metrics.json").read_text())
+    assert metrics["test"]["likelihood_kind"] == "lower_bound"
+    assert metrics["test"]["likelihood_unit"] == "mass"
+    assert 1 < metrics["test"]["bits_per_dim"] < np.log2(17)
+    assert metrics["seed"] == 3
+    assert metrics["options"] == {"num_couplings": 2, "hidden_units": [8]}
+    assert metrics["command"].startswith("genzoo train realnvp --data digits --seed 3 --option")
+    assert metrics["parameters"] > 0
+    assert metrics["seconds_training"] > 0
+    assert set(metrics["versions"]) >= {"genzoo", "tensorflow", "keras", "python"}
+    for picture in ("samples.png", "history.png"):
+        with Image.open(output / picture) as image:
+            assert len(np.unique(np.asarray(image.convert("L")))) > 10
+    assert "bits/dim" in result.stdout
+    assert str(output.relative_to(folder)) in result.stdout
+    assert result.stderr == ""
+
+
+def test_train_never_overwrites_unasked(trained):
+    folder, _ = trained
+    output = folder / "saved_models" / "realnvp-digits"
+    before = (output / "model.keras").read_bytes()
+    refused = run("train", "realnvp", *TINY, "--output", output, cwd=folder)
+    assert refused.returncode == 2
+    assert "--overwrite" in refused.stderr
+    assert (output / "model.keras").read_bytes() == before
+    again = run("train", "realnvp", "--data", "moons", *TINY, cwd=folder)
+    assert again.returncode == 0, again.stderr
+    numbered = run("train", "realnvp", "--data", "moons", *TINY, cwd=folder)
+    assert "saved_models/realnvp-moons-2" in numbered.stdout
+    replaced = run(
+        "train", "realnvp", "--data", "moons", *TINY, "--overwrite",
+        "--output", "saved_models/realnvp-moons", cwd=folder,
+    )  # fmt: skip
+    assert replaced.returncode == 0, replaced.stderr
+    names = {p.name for p in (folder / "saved_models").iterdir()}
+    assert names == {"realnvp-digits", "realnvp-moons", "realnvp-moons-2"}
+
+
+def test_sample_evaluate_export_and_list(trained):
+    folder, _ = trained
+    model = "saved_models/realnvp-digits"
+    for seed, name in [(1, "a.npy"), (1, "b.npy"), (2, "c.npy")]:
+        made = run("sample", model, "--n", 5, "--seed", seed, "--output", name, cwd=folder)
+        assert made.returncode == 0, made.stderr
+    a, b, c = (np.load(folder / f"{name}.npy") for name in "abc")
+    assert a.shape == (5, 8, 8, 1)
+    assert (a == b).all()
+    assert (a != c).any()
+    assert run("sample", model, "--output", "a.npy", cwd=folder).returncode == 2
+    picture = run("sample", model, "--output", "new/grid.png", cwd=folder, script="sample")
+    assert picture.returncode == 0, picture.stderr
+    assert (folder / "new" / "grid.png").stat().st_size > 1000
+    scored = run("evaluate", model, cwd=folder)
+    metrics = json.loads((folder / model / "metrics.json").read_text())
+    assert json.loads(scored.stdout)["nll_nats"] == pytest.approx(metrics["test"]["nll_nats"])
+    exported = run("export", model, "--output", "served/1", cwd=folder)
+    assert "log_prob(x uint8[None, 8, 8, 1])" in exported.stdout
+    assert (folder / "served" / "1" / "saved_model.pb").exists()
+    assert "realnvp-digits" in run("list", "--saved", cwd=folder).stdout
+    assert "num_couplings" in run("list", "realnvp", cwd=folder).stdout
+    assert "digits" in run("list", "--data", cwd=folder).stdout
+    assert "gaussian_mixture" in run("list", cwd=folder, script="list").stdout
+
+
+def test_train_takes_tables_images_and_labels(tmp_path):
+    random = np.random.default_rng(0)
+    rows = np.c_[random.normal(size=(80, 3)), random.integers(0, 2, 80)]
+    np.savetxt(tmp_path / "t.csv", rows, delimiter=",", header="a,b,c,kind", comments="")
+    (tmp_path / "images").mkdir()
+    for i in range(20):
+        pixels = random.integers(0, 256, (10, 10, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "images" / f"{i}.png")
+    mixture = run(
+        "train", "gaussian_mixture", "--data", "t.csv", "--label", "kind", "--quiet",
+        "--option", "num_components=2", "--output", "mixture", cwd=tmp_path,
+    )  # fmt: skip
+    assert mixture.returncode == 0, mixture.stderr
+    assert "exact on density" in mixture.stdout
+    conditional = run(
+        "train", "realnvp", "--data", "t.csv", "--label", "kind", *TINY,
+        "--option", "num_classes=2", "--output", "flow", cwd=tmp_path,
+    )  # fmt: skip
+    assert conditional.returncode == 0, conditional.stderr
+    drawn = run("sample", "flow", "--class", 1, "--output", "one.npy", cwd=tmp_path)
+    assert drawn.returncode == 0, drawn.stderr
+    photos = run(
+        "train", "vae", "--data", "images", "--image-size", 8, "--epochs", 2, "--quiet",
+        "--option", "hidden_units=8", "--output", "vae", cwd=tmp_path,
+    )  # fmt: skip
+    assert photos.returncode == 0, photos.stderr
+
+
+BAD = {
+    "unknown model": (["train", "relnvp"], "Did you mean 'realnvp'"),
+    "unknown data": (["train", "realnvp", "--data", "digts"], "Did you mean 'digits'"),
+    "unknown option": (["train", "realnvp", "--option", "coupling=3"], "Unknown option"),
+    "bad option": (["train", "realnvp", "--option", "num_couplings"], "num_couplings=8"),
+    "bad value": (["train", "realnvp", "--option", "num_couplings=x"], "num_couplings='x'"),
+    "missing file": (["train", "realnvp", "--data", "none.csv"], "does not exist"),
+    "no images": (["train", "realnvp", "--data", "."], "holds none"),
+    "bad epochs": (["train", "realnvp", "--epochs", "0"], "at least 1"),
+    "no model": (["sample", "nowhere", "--output", "a.png"], "genzoo list --saved"),
+    "corrupt model": (["evaluate", "corrupt.keras"], "does not load"),
+    "bad suffix": (["sample", "nowhere", "--output", "a.gif"], r".npy or .png"),
+    "unknown command": (["trian"], "invalid choice"),
+    "labels needed": (["train", "realnvp", "--data", "moons", "--option", "num_classes=2"], "labels"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_mistakes_give_one_clear_line(kind, tmp_path):
+    arguments, message = BAD[kind]
+    (tmp_path / "corrupt.keras").write_bytes(b"not a model")
+    result = run(*arguments, cwd=tmp_path)
+    assert result.returncode == 2
+    last = result.stderr.strip().splitlines()[-1]
+    assert message in last
+    assert "Traceback" not in result.stderr
+    if "usage:" not in result.stderr:
+        assert len(result.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "saved_models").exists()
+
+
+@pytest.mark.parametrize("command", [[], ["train"], ["sample"], ["evaluate"], ["export"], ["list"]])
+def test_help_is_there_at_once(command, tmp_path):
+    began = time.perf_counter()
+    result = run(*command, "--help", cwd=tmp_path)
+    assert result.returncode == 0
+    assert "usage: genzoo" in result.stdout
+    assert time.perf_counter() - began < 2, "help must not wait for TensorFlow"
+
+
+def test_ctrl_c_saves_what_was_learned(tmp_path):
+    process = subprocess.Popen(
+        [
+            sys.executable, "-m", "zoo_scripts.main", "train", "realnvp", "--epochs", "100000",
+            "--patience", "100000", "--option", "num_couplings=2", "--output", "run",
+        ],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    for line in process.stdout:
+        if line.startswith("Epoch 5/"):
+            break
+    process.send_signal(signal.SIGINT)
+    rest, errors = process.communicate(timeout=120)
+    assert process.returncode == 130, errors
+    assert "saved what was learned: run" in rest
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert metrics["interrupted"]
+    assert metrics["epochs"] >= 4
+    assert run("evaluate", "run", cwd=tmp_path).returncode == 0

@@ -1,0 +1,90 @@
+"""Two local processes under TF_CONFIG stand in for two machines."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import genzoo
+from tests.tiny import NO_GRADIENTS, tiny
+
+WORKER = """
+import sys
+import genzoo
+strategy = genzoo.training.strategy()
+import keras
+from tests.tiny import NO_GRADIENTS, tiny
+
+x = genzoo.data.load("digits", seed=0)
+for name in genzoo.models():
+    with strategy.scope():
+        model = tiny(name, **({"tol": 0.0} if name in NO_GRADIENTS else {}))
+        if name not in NO_GRADIENTS:
+            model.compile(keras.optimizers.SGD(1e-4))
+    history = model.fit(
+        x.x_train[:1280], epochs=11, batch_size=128, verbose=0, validation_data=x.x_test
+    )
+    assert strategy.num_replicas_in_sync == 2
+    model.save_weights(f"{sys.argv[1]}/{name}.weights.h5")
+    print(name, history.history["loss"][-1], model.score(x.x_test), flush=True)
+"""
+
+
+def two_free_ports():
+    sockets = [socket.socket() for _ in range(2)]
+    for s in sockets:
+        s.bind(("127.0.0.1", 0))
+    ports = [s.getsockname()[1] for s in sockets]
+    for s in sockets:
+        s.close()
+    return ports
+
+
+def test_two_workers_train_like_one_device(tmp_path, digits):
+    workers = [f"127.0.0.1:{port}" for port in two_free_ports()]
+    processes = []
+    for index in range(2):
+        (tmp_path / str(index)).mkdir()
+        config = {"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}
+        processes.append(
+            subprocess.Popen(
+                [sys.executable, "-c", WORKER, str(tmp_path / str(index))],
+                env={**os.environ, "TF_CONFIG": json.dumps(config), "CUDA_VISIBLE_DEVICES": "-1"},
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            )  # fmt: skip
+        )
+    outputs = [process.communicate(timeout=280) for process in processes]
+    for process, (_, errors) in zip(processes, outputs, strict=True):
+        assert process.returncode == 0, errors[-3000:]
+    assert outputs[0][0] == outputs[1][0]
+    for name in genzoo.models():
+        alone = tiny(name, **({"tol": 0.0} if name in NO_GRADIENTS else {}))
+        if name not in NO_GRADIENTS:
+            alone.compile(keras.optimizers.SGD(1e-4))
+        alone.fit(digits.x_train[:1280], epochs=11, batch_size=128, verbose=0)
+        weights = []
+        for index in range(2):
+            model = tiny(name)
+            model.load_weights(tmp_path / str(index) / f"{name}.weights.h5")
+            weights.append([np.array(w) for w in model.weights])
+        for mine, first, second in zip(alone.weights, *weights, strict=True):
+            np.testing.assert_array_equal(first, second, err_msg=mine.path)
+            np.testing.assert_allclose(np.array(mine), first, atol=1e-4, err_msg=mine.path)
+
+
+def test_strategy_takes_what_is_there(monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    assert genzoo.training.strategy().num_replicas_in_sync == 2
+    alone = {"cluster": {"worker": ["127.0.0.1:1"]}, "task": {"type": "worker", "index": 0}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(alone))
+    assert isinstance(genzoo.training.strategy(), tf.distribute.MirroredStrategy)
+    for bad in ("{", "{}", '{"cluster": {"worker": ["a:1"]}, "task": {"index": 3}}'):
+        monkeypatch.setenv("TF_CONFIG", bad)
+        with pytest.raises(genzoo.GenzooError, match="TF_CONFIG"):
+            genzoo.training.strategy()
