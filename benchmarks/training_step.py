@@ -2,13 +2,17 @@
 
     python benchmarks/training_step.py                      # genzoo alone
     python benchmarks/training_step.py --peer normflows     # a peer, where it is installed
+    python benchmarks/training_step.py --compare            # all by turns, medians and ratios
 
-D = 43, 10 affine couplings with networks of 2 x 128, batch 256, Adam. `benchmarks/run_peers.py`
-runs all of them by turns and prints medians and ratios.
+D = 43, 10 affine couplings with networks of 2 x 128, batch 256, Adam. The first step counts from
+the call of `fit`, the import of TensorFlow Probability included. With --compare, each round runs
+each contender once in a process of its own; --peer-python names the Python that has the peers.
 """
 
 import argparse
 import json
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -24,6 +28,7 @@ def time_genzoo(repeats: int, steps_per_execution: int | None, jit_compile: bool
     import keras
 
     import genzoo
+    from genzoo.core.adam import Adam
 
     class Clock(keras.callbacks.Callback):
         def __init__(self):
@@ -46,7 +51,7 @@ def time_genzoo(repeats: int, steps_per_execution: int | None, jit_compile: bool
     )
     if steps_per_execution or jit_compile:
         model.compile(
-            optimizer=model._default_optimizer(),
+            optimizer=Adam(model.default_learning_rate),
             steps_per_execution=steps_per_execution or model.default_steps_per_execution,
             jit_compile=jit_compile,
         )
@@ -72,7 +77,7 @@ def time_torch(peer: str, repeats: int, compiled: bool) -> dict:
 
         def log_prob(rows):
             return flow().log_prob(rows)
-    elif peer == "normflows":
+    else:
         import normflows
 
         layers = []
@@ -85,11 +90,6 @@ def time_torch(peer: str, repeats: int, compiled: bool) -> dict:
             ]
         base = normflows.distributions.DiagGaussian(DIMENSION, trainable=False)
         flow = normflows.NormalizingFlow(base, layers)
-        log_prob = flow.log_prob
-    else:
-        from nflows.flows.realnvp import SimpleRealNVP
-
-        flow = SimpleRealNVP(DIMENSION, UNITS, COUPLINGS, 2)
         log_prob = flow.log_prob
 
     def loss(rows):
@@ -119,13 +119,49 @@ def time_torch(peer: str, repeats: int, compiled: bool) -> dict:
     return {"parameters": parameters, "first_step_s": first, "samples_per_s": rates}
 
 
+def compare(rounds: int, peer_python: str) -> None:
+    contenders = {
+        "genzoo": [sys.executable, __file__],
+        "zuko": [peer_python, __file__, "--peer", "zuko"],
+        "normflows": [peer_python, __file__, "--peer", "normflows"],
+        "normflows, compiled": [peer_python, __file__, "--peer", "normflows", "--compiled"],
+    }
+    found = {name: [] for name in contenders}
+    for _ in range(rounds):
+        for name, command in contenders.items():
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode == 0:
+                found[name].append(json.loads(done.stdout.strip().splitlines()[-1]))
+    print(f"{'':22}{'parameters':>11}{'first step, s':>22}{'samples/s':>26}{'genzoo is':>12}")
+    ours = [r["median_samples_per_s"] for r in found["genzoo"]]
+    for name, results in found.items():
+        if not results:
+            print(f"{name:22} did not run")
+            continue
+        first = np.array([r["first_step_s"] for r in results])
+        rate = np.array([r["median_samples_per_s"] for r in results])
+        ratio = np.median(np.array(ours[: len(rate)]) / rate)
+        print(
+            f"{name:22}{results[0]['parameters']:>11,}"
+            f"{np.median(first):>9.2f} ({first.min():.2f}-{first.max():.2f})"
+            f"{np.median(rate):>12,.0f} ({rate.min():,.0f}-{rate.max():,.0f})"
+            f"{ratio:>7.2f} x"
+        )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--peer", choices=["zuko", "normflows", "nflows"])
+    parser.add_argument("--peer", choices=["zuko", "normflows"])
     parser.add_argument("--compiled", action="store_true", help="torch.compile, or XLA for genzoo")
     parser.add_argument("--repeats", type=int, default=5, help="epochs timed")
     parser.add_argument("--steps-per-execution", type=int)
+    parser.add_argument("--compare", action="store_true", help="run all contenders by turns")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of --compare")
+    parser.add_argument("--peer-python", default=sys.executable, metavar="PYTHON")
     arguments = parser.parse_args()
+    if arguments.compare:
+        compare(arguments.rounds, arguments.peer_python)
+        return
     if arguments.peer:
         result = time_torch(arguments.peer, arguments.repeats, arguments.compiled)
     else:

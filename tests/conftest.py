@@ -10,7 +10,7 @@ import tensorflow as tf
 _CPU = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(_CPU, [tf.config.LogicalDeviceConfiguration()] * 2)
 
-import genzoo
+import genzoo  # noqa: E402 (after the devices are made)
 
 
 @pytest.fixture(scope="session")

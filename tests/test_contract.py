@@ -387,7 +387,7 @@ def test_a_model_that_saw_no_data_says_so(name, digits, tmp_path):
 def test_a_loss_in_compile_is_refused(name, digits):
     model = tiny(name)
     model.compile(optimizer="sgd", loss="mse")
-    with pytest.raises(genzoo.GenzooError, match="loss of its own|its own"):
+    with pytest.raises(genzoo.GenzooError, match="has its own"):
         model.fit(digits.x_train)
 
 
@@ -397,5 +397,9 @@ def test_public_methods_are_documented(name):
     assert "Reference:" in cls.__doc__
     assert "Example:" in cls.__doc__
     for attribute, value in inspect.getmembers(cls, inspect.isfunction):
-        if not attribute.startswith("_") and attribute != "build" and value.__module__.startswith("genzoo"):
+        if (
+            not attribute.startswith("_")
+            and attribute != "build"
+            and value.__module__.startswith("genzoo")
+        ):
             assert inspect.getdoc(value), f"{name}.{attribute}"

@@ -25,7 +25,9 @@ def grid(size=400, low=-3.0, high=4.0):
 
 def test_density_integrates_to_one(moons):
     points, area = grid()
-    assert np.exp(moons.log_prob(points).astype("float64")).sum() * area == pytest.approx(1, abs=1e-2)
+    assert np.exp(moons.log_prob(points).astype("float64")).sum() * area == pytest.approx(
+        1, abs=1e-2
+    )
 
 
 def test_samples_agree_with_the_density(moons):

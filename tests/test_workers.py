@@ -52,13 +52,15 @@ def test_two_workers_train_like_one_device(tmp_path, digits):
     for index in range(2):
         (tmp_path / str(index)).mkdir()
         config = {"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}
-        processes.append(
-            subprocess.Popen(
-                [sys.executable, "-c", WORKER, str(tmp_path / str(index))],
-                env={**os.environ, "TF_CONFIG": json.dumps(config), "CUDA_VISIBLE_DEVICES": "-1"},
-                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            )  # fmt: skip
+        environment = {**os.environ, "TF_CONFIG": json.dumps(config)}
+        process = subprocess.Popen(
+            [sys.executable, "-c", WORKER, str(tmp_path / str(index))],
+            env={**environment, "CUDA_VISIBLE_DEVICES": "-1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
+        processes.append(process)
     outputs = [process.communicate(timeout=280) for process in processes]
     for process, (_, errors) in zip(processes, outputs, strict=True):
         assert process.returncode == 0, errors[-3000:]

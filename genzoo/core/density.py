@@ -74,7 +74,10 @@ class DensityModel(GenerativeModel):
         first_row = 0
         for batch in batches:
             x = tf.convert_to_tensor(batch["x"])
-            yield self._to_real(x, make_seed(0), first_row), self.encode_context(batch.get("context"))
+            yield (
+                self._to_real(x, make_seed(0), first_row),
+                self.encode_context(batch.get("context")),
+            )
             first_row += len(batch["x"])
 
     def _score_rows(self, x, context, first_row, seed, num_samples) -> tf.Tensor:
