@@ -403,3 +403,18 @@ def test_public_methods_are_documented(name):
             and value.__module__.startswith("genzoo")
         ):
             assert inspect.getdoc(value), f"{name}.{attribute}"
+
+
+def test_a_failed_start_leaves_the_model_unfitted():
+    model = genzoo.GaussianMixture((2,), num_components=5)
+    with pytest.raises(genzoo.GenzooError, match="fewer components"):
+        model.fit(np.zeros((3, 2)))
+    with pytest.raises(genzoo.NotFittedError):
+        model.sample(1)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_evaluate_is_the_mean_of_the_objective(name, fitted, digits):
+    model, history = fitted(name)
+    loss = model.evaluate(digits.x_test, batch_size=120, verbose=0)
+    assert loss == pytest.approx(history.history["loss"][-1], rel=0.2)

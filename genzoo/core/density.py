@@ -189,7 +189,7 @@ class DensityModel(GenerativeModel):
         signatures = super().export_signatures()
         signature = [self._x_signature()]
         if self.context_size:
-            signature.append(self._context_signature())
+            signature.append(self.context_spec.signature())
 
         def log_prob(x, context=None):
             context = self.encode_context(context)
@@ -198,8 +198,7 @@ class DensityModel(GenerativeModel):
         return {"log_prob": (log_prob, signature), **signatures}
 
     def _x_signature(self) -> tf.TensorSpec:
-        dtype = self.data_spec.dtype if self.data_spec.is_integer else self.compute_dtype
-        return tf.TensorSpec([None, *self.event_shape], dtype, name="x")
+        return tf.TensorSpec([None, *self.event_shape], self.sample_dtype, name="x")
 
 
 def _log_add_exp(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:

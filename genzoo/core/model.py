@@ -14,11 +14,13 @@ import tensorflow as tf
 from genzoo.core import checks
 from genzoo.core.adam import Adam
 from genzoo.core.batches import ArrayData, Batch, StreamData, check_batch_size, check_rows
+from genzoo.core.context import ContextSpec
 from genzoo.core.errors import InvalidInputError, NoDensityError, NotFittedError, OutputExistsError
 from genzoo.core.likelihood import NO_LIKELIHOOD, Likelihood
 from genzoo.core.random import make_seed
 from genzoo.core.registry import constructor_arguments
 from genzoo.core.replicas import PartFunction
+from genzoo.core.saved_model import write_saved_model
 from genzoo.core.spec import DataSpec
 
 _SAMPLES_AT_A_TIME = 1024
@@ -73,17 +75,9 @@ class GenerativeModel(keras.Model):
         super().__init__(name=name, dtype=dtype)
         self.event_shape = checks.check_shape(event_shape, "event_shape")
         self.levels = None if levels is None else checks.check_int(levels, "levels", minimum=2)
-        if context_dim is not None and num_classes is not None:
-            raise InvalidInputError(
-                "Expected context_dim (vectors) or num_classes (labels), not both. "
-                f"Received: context_dim={context_dim!r}, num_classes={num_classes!r}"
-            )
-        if context_dim is not None:
-            checks.check_int(context_dim, "context_dim")
-        if num_classes is not None:
-            checks.check_int(num_classes, "num_classes", minimum=2)
         self.context_dim = context_dim
         self.num_classes = num_classes
+        self.context_spec = ContextSpec(context_dim, num_classes, self.compute_dtype)
         self.seed = None if seed is None else checks.check_seed(seed)
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.data_spec: DataSpec | None = None
@@ -99,12 +93,24 @@ class GenerativeModel(keras.Model):
     @property
     def context_size(self) -> int:
         """Width of the encoded context; 0 for an unconditional model."""
-        return self.context_dim or self.num_classes or 0
+        return self.context_spec.size
+
+    def encode_context(self, context: tf.Tensor | None) -> tf.Tensor | None:
+        """Return the context as float vectors [n, context_size], in graph; labels as one-hot."""
+        return self.context_spec.encode(context)
 
     @property
     def event_size(self) -> int:
         """Number of values in one example."""
         return int(np.prod(self.event_shape))
+
+    @property
+    def sample_dtype(self) -> str:
+        """Type of the samples: that of integer data, else the model's own float type."""
+        return self.data_spec.dtype if self.data_spec.is_integer else self.compute_dtype
+
+    def _class_name(self) -> str:
+        return type(self).__name__
 
     # Training
 
@@ -160,11 +166,11 @@ class GenerativeModel(keras.Model):
                     f"Received: validation_split={validation_split!r} with a tf.data.Dataset"
                 )
             data, validation = data.split(validation_split)
+        self._compile_by_default()
         if self.data_spec is None:
             self._adapt(data, batch_size)
         for part in (data, validation):
             self._check_kind(part)
-        self._compile_by_default()
         if self.optimizer is not None and not self.optimizer.built:
             with self.distribute_strategy.scope():
                 self.optimizer.build(self.trainable_variables)
@@ -196,7 +202,6 @@ class GenerativeModel(keras.Model):
                 f"Expected compile() without a loss: {type(self).__name__} has its own. "
                 f"Received: loss={self.loss!r}"
             )
-
         if self.distribute_strategy.num_replicas_in_sync > 1 and self.steps_per_execution > 1:
             # several steps in one loop over replicas fail inside Keras 3 (an unfed placeholder)
             self.steps_per_execution = 1
@@ -223,9 +228,14 @@ class GenerativeModel(keras.Model):
             dtype = batch["x"].dtype
         if dtype is None:
             raise InvalidInputError("Expected data with at least one row. Received: an empty one.")
+        before = self.data_spec
         self._set_spec(DataSpec.of(dtype, low, high, self.levels))
-        with self.distribute_strategy.scope():
-            self._adapt_parts(lambda: data.batches(max(batch_size, 4096)))
+        try:
+            with self.distribute_strategy.scope():
+                self._adapt_parts(lambda: data.batches(max(batch_size, 4096)))
+        except BaseException:
+            self.data_spec = before
+            raise
 
     def _adapt_parts(self, batches: Callable[[], Iterator[Batch]]) -> None:
         """Hook: start weights from data; `batches()` begins one pass over it."""
@@ -283,7 +293,7 @@ class GenerativeModel(keras.Model):
         temperature = checks.check_number(temperature, "temperature")
         self._check_fitted("sample")
         seed = self._draw_seed(seed)
-        encoded = self._door_context(context, n, broadcast=True)
+        encoded = self.context_spec.check(context, n, self._class_name(), broadcast=True)
         graph = self._graphs.get("sample", self._sample_graph)
         temperature = tf.constant(temperature, self.compute_dtype)
 
@@ -309,7 +319,7 @@ class GenerativeModel(keras.Model):
             return self.data_spec.to_data(x)
 
         if self.context_size:
-            signature.append(self._context_signature())
+            signature.append(self.context_spec.signature())
         return PartFunction(sample, signature)
 
     def _sample(self, n, context, temperature, seed) -> tf.Tensor:
@@ -331,74 +341,6 @@ class GenerativeModel(keras.Model):
             "RealNVP, VAE or GaussianMixture."
         )
 
-    # Context
-
-    def encode_context(self, context: tf.Tensor | None) -> tf.Tensor | None:
-        """Return the context as float vectors [n, context_size], in graph; labels as one-hot."""
-        if context is None:
-            return None
-        if self.num_classes is not None:
-            return tf.one_hot(context, self.num_classes, dtype=self.compute_dtype)
-        return tf.cast(context, self.compute_dtype)
-
-    def _context_signature(self) -> tf.TensorSpec:
-        if self.num_classes is not None:
-            return tf.TensorSpec([None], tf.int32, name="context")
-        return tf.TensorSpec([None, self.context_dim], self.compute_dtype, name="context")
-
-    def _door_context(self, context: Any, n: int, broadcast: bool = False) -> np.ndarray | None:
-        """Check a context for `n` rows."""
-        name = type(self).__name__
-        if not self.context_size:
-            if context is not None:
-                raise InvalidInputError(
-                    f"Expected no context (labels): this {name} is unconditional. "
-                    f"Received: context of shape {np.shape(context)}. Leave it out, or build the "
-                    "model with num_classes=... (labels) or context_dim=... (vectors)."
-                )
-            return None
-        if context is None:
-            wanted = (
-                f"labels of shape ({n},) below num_classes={self.num_classes}"
-                if self.num_classes
-                else f"vectors of shape ({n}, {self.context_dim})"
-            )
-            raise InvalidInputError(
-                f"Expected context, since this {name} is conditional: {wanted}. "
-                "Received: context=None"
-            )
-        if self.num_classes is not None:
-            return self._door_labels(context, n, broadcast)
-        vectors = np.asarray(context)
-        if broadcast and vectors.shape == (self.context_dim,):
-            vectors = np.broadcast_to(vectors, (n, self.context_dim))
-        vectors = check_rows(vectors, (self.context_dim,), self.compute_dtype, "context")
-        self._check_count(vectors, n)
-        return np.ascontiguousarray(vectors, self.compute_dtype)
-
-    def _door_labels(self, context: Any, n: int, broadcast: bool) -> np.ndarray:
-        labels = np.asarray(context)
-        if broadcast and labels.ndim == 0:
-            labels = np.full(n, labels)
-        whole = labels.dtype.kind in "iu" and labels.ndim == 1 and labels.size
-        if not whole or labels.min() < 0 or labels.max() >= self.num_classes:
-            shown = np.array2string(labels.ravel()[:5], threshold=5)
-            raise InvalidInputError(
-                f"Expected context of integer labels from 0 to {self.num_classes - 1}, shape "
-                f"({n},). Received: context of shape {labels.shape}, dtype {labels.dtype}, "
-                f"beginning {shown}"
-            )
-        self._check_count(labels, n)
-        return labels.astype(np.int32)
-
-    @staticmethod
-    def _check_count(context: np.ndarray, n: int) -> None:
-        if len(context) != n:
-            raise InvalidInputError(
-                f"Expected context with a row for each of {n} examples. "
-                f"Received: context.shape={context.shape}"
-            )
-
     # Doors and rows
 
     def _door(self, x, context=None, batch_size=None, steps=None) -> ArrayData | StreamData:
@@ -413,7 +355,7 @@ class GenerativeModel(keras.Model):
                 x, self.event_shape, bool(self.context_size), self.compute_dtype, batch_size, steps
             )
         rows = {"x": check_rows(x, self.event_shape, self.compute_dtype)}
-        encoded = self._door_context(context, len(rows["x"]))
+        encoded = self.context_spec.check(context, len(rows["x"]), self._class_name())
         if encoded is not None:
             rows["context"] = encoded
         return ArrayData(rows)
@@ -457,7 +399,7 @@ class GenerativeModel(keras.Model):
                 tf.TensorSpec([], tf.int64),
             ]
             if self.context_size:
-                signature.append(self._context_signature())
+                signature.append(self.context_spec.signature())
 
                 def graph(x, first_row, context, *scalars):
                     return function(x, self.encode_context(context), first_row, *scalars)
@@ -544,11 +486,7 @@ class GenerativeModel(keras.Model):
                 f"Expected a new folder. Received: filepath={path!r}, which exists. "
                 "Choose another, or pass overwrite=True."
             )
-        archive = keras.export.ExportArchive()
-        archive.track(self)
-        for name, (function, signature) in self.export_signatures().items():
-            archive.add_endpoint(name, function, input_signature=signature)
-        archive.write_out(path, verbose=False)
+        write_saved_model(self, self.export_signatures(), path)
 
     def export_signatures(self) -> dict[str, tuple[Callable[..., Any], list[tf.TensorSpec]]]:
         """Return the functions of the SavedModel and their inputs, by name.
@@ -560,30 +498,26 @@ class GenerativeModel(keras.Model):
             tf.TensorSpec([], tf.int64, name="seed"),
         ]
         if self.context_size:
-            signature.append(self._context_signature())
+            signature.append(self.context_spec.signature())
+        return {"sample": (self._sample_in_chunks, signature)}
 
-        def sample(n, seed, context=None):
-            encoded = self.encode_context(context)
-            chunks = (n + _SAMPLES_AT_A_TIME - 1) // _SAMPLES_AT_A_TIME
-            results = tf.TensorArray(
-                self.data_spec.dtype,
-                chunks,
-                infer_shape=False,
-                element_shape=[None, *self.event_shape],
-            )
+    def _sample_in_chunks(self, n, seed, context=None):
+        """Do as `sample`, in graph, for any n."""
+        encoded = self.encode_context(context)
+        chunks = (n + _SAMPLES_AT_A_TIME - 1) // _SAMPLES_AT_A_TIME
+        shape = [None, *self.event_shape]
+        results = tf.TensorArray(self.sample_dtype, chunks, infer_shape=False, element_shape=shape)
 
-            def body(i, results):
-                start = i * _SAMPLES_AT_A_TIME
-                size = tf.minimum(_SAMPLES_AT_A_TIME, n - start)
-                rows = None if encoded is None else encoded[start : start + size]
-                one = tf.ones([], self.compute_dtype)
-                x = self._sample(size, rows, one, make_seed(seed, i))
-                return i + 1, results.write(i, self.data_spec.to_data(x))
+        def body(i, results):
+            start = i * _SAMPLES_AT_A_TIME
+            size = tf.minimum(_SAMPLES_AT_A_TIME, n - start)
+            rows = None if encoded is None else encoded[start : start + size]
+            one = tf.ones([], self.compute_dtype)
+            x = self._sample(size, rows, one, make_seed(seed, i))
+            return i + 1, results.write(i, self.data_spec.to_data(x))
 
-            _, results = tf.while_loop(lambda i, _: i < chunks, body, [0, results])
-            return results.concat()
-
-        return {"sample": (sample, signature)}
+        _, results = tf.while_loop(lambda i, _: i < chunks, body, [0, results])
+        return results.concat()
 
     @staticmethod
     def _refuse_unknown(keras_arguments: dict[str, Any]) -> None:

@@ -228,7 +228,7 @@ class VAE(DensityModel):
         """
         self._check_fitted("decode")
         z = checks.check_array(z, (self.latent_dim,), "z").astype(self.compute_dtype)
-        encoded = self.encode_context(self._door_context(context, len(z)))
+        encoded = self.encode_context(self.context_spec.check(context, len(z), self._class_name()))
         graph = self._graphs.get("decode", lambda: tf.function(self._decode, autograph=False))
         return graph(tf.convert_to_tensor(z), encoded).numpy()
 
@@ -238,7 +238,7 @@ class VAE(DensityModel):
 
     def export_signatures(self):
         """As in `DensityModel`, with `encode(x)` (the mean of z) and `decode(z)`."""
-        context = [self._context_signature()] if self.context_size else []
+        context = [self.context_spec.signature()] if self.context_size else []
         z = tf.TensorSpec([None, self.latent_dim], self.compute_dtype, name="z")
 
         def encode(x, context=None):
