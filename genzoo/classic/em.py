@@ -17,14 +17,13 @@ class _Sums:
     """Float64 sums over the batches and replicas of an epoch; no part of the model's state."""
 
     def __init__(self, shapes: dict[str, tuple[int, ...]]):
+        # TensorFlow's own: Keras's assign_add would sum the running totals of the replicas
         self.variables = {
-            name: keras.Variable(
-                "zeros",
-                shape=shape,
-                dtype="float64",
+            name: tf.Variable(
+                tf.zeros(shape, tf.float64),
                 trainable=False,
-                aggregation="sum",
-                synchronization="on_read",
+                aggregation=tf.VariableAggregation.SUM,
+                synchronization=tf.VariableSynchronization.ON_READ,
                 name=name,
             )
             for name, shape in shapes.items()
@@ -32,16 +31,15 @@ class _Sums:
 
     def add(self, values: dict[str, tf.Tensor]) -> None:
         for name, variable in self.variables.items():
-            # Keras's own assign_add would add up the running totals of the replicas
-            variable.value.assign_add(tf.cast(values[name], tf.float64))
+            variable.assign_add(tf.cast(values[name], tf.float64))
 
     def reset(self) -> None:
         for variable in self.variables.values():
-            variable.value.assign(tf.zeros(variable.shape, tf.float64))
+            variable.assign(tf.zeros(variable.shape, tf.float64))
 
     def read(self) -> dict[str, np.ndarray]:
         return {
-            name: tf.convert_to_tensor(variable.value.read_value()).numpy()
+            name: tf.convert_to_tensor(variable.read_value()).numpy()
             for name, variable in self.variables.items()
         }
 
