@@ -5,9 +5,9 @@
     python benchmarks/training_step.py --compare            # all by turns, medians and ratios
 
 D = 43, 10 affine couplings with networks of 2 x 128, batch 256, Adam. The first step counts from
-the call of `fit`, tracing included; libraries are imported before, and genzoo's import of TensorFlow
-Probability, which waits for the first use, is timed apart. With --compare, each round runs
-each contender once in a process of its own; --peer-python names the Python that has the peers.
+the call of `fit`, tracing included; libraries are imported before, and genzoo's import of
+TensorFlow Probability, which waits for the first use, is timed apart. With --compare, each round
+runs each contender once in a process of its own; --peer-python names the Python that has the peers.
 """
 
 import argparse
