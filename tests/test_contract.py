@@ -294,6 +294,7 @@ BAD = {
     "infinite": (np.full(X.shape, np.inf), "infinity in row 0"),
     "too large for float32": (np.full(X.shape, 1e300), "cast to float32"),
     "none": (None, "numbers"),
+    "nothing": ([], "at least one row"),
 }
 
 
@@ -333,6 +334,10 @@ def test_bad_arguments_are_refused(name, fitted, digits):
         "unconditional": lambda: model.log_prob(x, context=digits.y_test[:20]),
         "levels=17": lambda: tiny(name, levels=17).fit(x.astype("float32")),
         "levels - 1 = 3": lambda: tiny(name, levels=4).fit(x),
+        "validation_split='a'": lambda: model.fit(x, validation_split="a"),
+        "steps_per_epoch=0": lambda: model.fit(x, steps_per_epoch=0),
+        "dtype='int32'": lambda: tiny(name, dtype="int32"),
+        "dtype='bfloat16'": lambda: tiny(name, dtype="mixed_bfloat16"),
         "seed='a'": lambda: tiny(name, seed="a"),
     }
     for message, call in calls.items():

@@ -87,6 +87,11 @@ def test_preprocessing(preprocessing, digits):
     assert model.sample(5, seed=0).dtype == np.uint8
 
 
+def test_unknown_activation_is_refused():
+    with pytest.raises(genzoo.GenzooError, match="activation='rellu'"):
+        genzoo.RealNVP((4,), activation="rellu")
+
+
 def test_extreme_inputs_stay_finite():
     random = np.random.default_rng(0)
     x = random.normal(size=(500, 4)).astype("float32")

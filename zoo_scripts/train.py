@@ -106,7 +106,7 @@ def run(arguments: argparse.Namespace) -> int:
     }
     if _is_chief(strategy):
         _write(model, data, context, metrics, output, arguments)
-    _report(metrics, output, interrupted)
+        _report(metrics, output, interrupted)
     return 130 if interrupted else 0
 
 

@@ -121,14 +121,14 @@ def check_array(x: Any, event_shape: tuple[int, ...], name: str = "x") -> np.nda
             f"Expected {name} to hold numbers (float, integer or bool). "
             f"Received: {name}.dtype={array.dtype}. Encode text and categories as numbers first."
         )
+    if array.ndim and len(array) == 0:
+        raise InvalidInputError(
+            f"Expected {name} to have at least one row. Received: {name}.shape={array.shape}"
+        )
     if array.shape[1:] != tuple(event_shape) or array.ndim == 0:
         raise InvalidInputError(
             f"Expected {name} of shape (n, {_shown(event_shape)}). "
             f"Received: {name}.shape={array.shape}. {_shape_remedy(array.shape, event_shape)}"
-        )
-    if len(array) == 0:
-        raise InvalidInputError(
-            f"Expected {name} to have at least one row. Received: {name}.shape={array.shape}"
         )
     check_finite(array, name)
     return array

@@ -73,6 +73,7 @@ class GenerativeModel(keras.Model):
         dtype: Any = None,
     ):
         super().__init__(name=name, dtype=dtype)
+        checks.check_choice(self.compute_dtype, ("float32", "float64"), "dtype")
         self.event_shape = checks.check_shape(event_shape, "event_shape")
         self.levels = None if levels is None else checks.check_int(levels, "levels", minimum=2)
         self.context_dim = context_dim
@@ -154,6 +155,12 @@ class GenerativeModel(keras.Model):
         )
         self._refuse_unknown(keras_arguments)
         batch_size = check_batch_size(batch_size, self.default_batch_size)
+        for name, steps in (
+            ("steps_per_epoch", steps_per_epoch),
+            ("validation_steps", validation_steps),
+        ):
+            if steps is not None:
+                checks.check_int(steps, name)
         data = self._door(x, context, batch_size, steps_per_epoch)
         validation = None
         if validation_data is not None:
@@ -166,7 +173,7 @@ class GenerativeModel(keras.Model):
                     f"Received: validation_split={validation_split!r} with a tf.data.Dataset"
                 )
             data, validation = data.split(validation_split)
-        self._compile_by_default()
+        self._compile_by_default(data.num_batches(batch_size))
         if self.data_spec is None:
             self._adapt(data, batch_size)
         for part in (data, validation):
@@ -190,13 +197,11 @@ class GenerativeModel(keras.Model):
                 **keras_arguments,
             )
 
-    def _compile_by_default(self) -> None:
+    def _compile_by_default(self, num_batches: int) -> None:
         if not self.compiled:
+            steps = min(self.default_steps_per_execution, num_batches)
             with self.distribute_strategy.scope():
-                self.compile(
-                    optimizer=self._default_optimizer(),
-                    steps_per_execution=self.default_steps_per_execution,
-                )
+                self.compile(optimizer=self._default_optimizer(), steps_per_execution=steps)
         elif self.loss is not None:
             raise InvalidInputError(
                 f"Expected compile() without a loss: {type(self).__name__} has its own. "

@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from genzoo.core.checks import check_int, check_units
+from genzoo.core.errors import UnknownNameError
 
 
 @keras.saving.register_keras_serializable("genzoo")
@@ -43,7 +44,7 @@ class MLP(keras.layers.Layer):
         self.activation = activation
         self.output_scale = output_scale
         self.seed = seed
-        self._activation = keras.activations.get(activation)
+        self._activation = _check_activation(activation)
         widths = [input_dim, *self.hidden_units, output_dim]
         self._kernels, self._biases = [], []
         for i, (fan_in, fan_out) in enumerate(itertools.pairwise(widths)):
@@ -84,3 +85,13 @@ class MLP(keras.layers.Layer):
             "seed",
         )
         return {**super().get_config(), **{name: getattr(self, name) for name in arguments}}
+
+
+def _check_activation(activation: str):
+    try:
+        return keras.activations.get(activation)
+    except ValueError:
+        raise UnknownNameError(
+            "Expected activation to be the name of a Keras activation, such as 'relu' or 'silu'. "
+            f"Received: activation={activation!r}"
+        ) from None
