@@ -29,7 +29,7 @@ class GaussianMixture(EMModel):
         tol: `fit` stops when the mean log-likelihood changes by less, in nats an example.
         weights_init, means_init, covariances_init: Start from these (shapes as of the
             attributes); what is `None` starts from k-means clusters of up to 20,000 rows.
-        **model_arguments: `levels`, `seed`, `name`, `dtype`; see `GenerativeModel`.
+        **model_arguments: `levels`, `seed`, `name`, `dtype`; see `TrainableModel`.
 
     Attributes:
         weights_: [K]. means_: [K, D].

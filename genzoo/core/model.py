@@ -1,274 +1,30 @@
 """GenerativeModel: the contract that every model of the zoo keeps."""
 
-import dataclasses
-import json
 import os
-import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from genzoo.core import checks
-from genzoo.core.adam import Adam
-from genzoo.core.batches import ArrayData, Batch, StreamData, check_batch_size, check_rows
-from genzoo.core.context import ContextSpec
-from genzoo.core.errors import InvalidInputError, NoDensityError, NotFittedError, OutputExistsError
-from genzoo.core.likelihood import NO_LIKELIHOOD, Likelihood
+from genzoo.core.batches import ArrayData
+from genzoo.core.errors import NoDensityError, OutputExistsError
 from genzoo.core.random import make_seed
-from genzoo.core.registry import constructor_arguments
 from genzoo.core.replicas import PartFunction
 from genzoo.core.saved_model import write_saved_model
-from genzoo.core.spec import DataSpec
+from genzoo.core.training import TrainableModel
 
 _SAMPLES_AT_A_TIME = 1024
-_STATE = "fitted_state"
 
 
-class _Graphs:
-    """Compiled functions by name; a class of its own so that Keras does not track them."""
-
-    def __init__(self):
-        self.by_name: dict[Any, Callable[..., Any]] = {}
-
-    def get(self, name: Any, make: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
-        if name not in self.by_name:
-            self.by_name[name] = make()
-        return self.by_name[name]
-
-
-class GenerativeModel(keras.Model):
+class GenerativeModel(TrainableModel):
     """Base of all models: a `keras.Model` with `fit`, `sample`, `save` and `export`.
 
     A subclass makes all its weights in its constructor and implements `call` (the training
-    graph's output) and `_sample`; see `DensityModel` for models with a likelihood.
-
-    Args:
-        event_shape: Shape of one example, such as `(43,)` or `(28, 28, 1)`.
-        levels: Integer data run from 0 to `levels - 1`. `None`: told by the data at the first
-            `fit` (see `DataSpec.of`).
-        context_dim: Width of a context vector, for conditional models.
-        num_classes: Number of classes, for models conditional on integer labels.
-        seed: Fixes initial weights, the order of the data and every random draw.
-        name, dtype: As in Keras.
+    graph's output) and `_sample`; see `DensityModel` for models with a likelihood, and
+    `TrainableModel` for the arguments that all models take.
     """
-
-    default_epochs = 1
-    default_batch_size = 128
-    default_learning_rate = 1e-3
-    default_steps_per_execution = 8
-    shuffles = True
-
-    def __init__(
-        self,
-        event_shape: tuple[int, ...] | int,
-        *,
-        levels: int | None = None,
-        context_dim: int | None = None,
-        num_classes: int | None = None,
-        seed: int | None = None,
-        name: str | None = None,
-        dtype: Any = None,
-    ):
-        super().__init__(name=name, dtype=dtype)
-        checks.check_choice(self.compute_dtype, ("float32", "float64"), "dtype")
-        self.event_shape = checks.check_shape(event_shape, "event_shape")
-        self.levels = None if levels is None else checks.check_int(levels, "levels", minimum=2)
-        self.context_dim = context_dim
-        self.num_classes = num_classes
-        self.context_spec = ContextSpec(context_dim, num_classes, self.compute_dtype)
-        self.seed = None if seed is None else checks.check_seed(seed)
-        self.seed_generator = keras.random.SeedGenerator(seed)
-        self.data_spec: DataSpec | None = None
-        self._graphs = _Graphs()
-
-    # Declaration
-
-    @property
-    def likelihood(self) -> Likelihood:
-        """What `log_prob` of this model is."""
-        return NO_LIKELIHOOD
-
-    @property
-    def context_size(self) -> int:
-        """Width of the encoded context; 0 for an unconditional model."""
-        return self.context_spec.size
-
-    def encode_context(self, context: tf.Tensor | None) -> tf.Tensor | None:
-        """Return the context as float vectors [n, context_size], in graph; labels as one-hot."""
-        return self.context_spec.encode(context)
-
-    @property
-    def event_size(self) -> int:
-        """Number of values in one example."""
-        return int(np.prod(self.event_shape))
-
-    @property
-    def sample_dtype(self) -> str:
-        """Type of the samples: that of integer data, else the model's own float type."""
-        return self.data_spec.dtype if self.data_spec.is_integer else self.compute_dtype
-
-    def _class_name(self) -> str:
-        return type(self).__name__
-
-    # Training
-
-    def fit(
-        self,
-        x: Any,
-        context: Any = None,
-        *,
-        batch_size: int | None = None,
-        epochs: int | None = None,
-        validation_split: float = 0.0,
-        validation_data: Any = None,
-        validation_steps: int | None = None,
-        steps_per_epoch: int | None = None,
-        shuffle: bool = True,
-        **keras_arguments: Any,
-    ) -> keras.callbacks.History:
-        """Train with Keras's own `fit`.
-
-        Args:
-            x: Array [n, *event_shape] of floats or integers, or a `tf.data.Dataset` of `x`
-                (or `(x, context)` pairs), batched or not.
-            context: Array [n, context_dim], or labels [n], for conditional models.
-            batch_size: Rows a step over all replicas; `None` for the model's default.
-            epochs: Passes over the data; `None` for the model's default.
-            validation_split: Share of the rows, at the end, to validate on.
-            validation_data: `x`, `(x, context)` or a data set to validate on.
-            validation_steps, steps_per_epoch: Batches an epoch, for endless data sets.
-            shuffle: Whether to shuffle arrays each epoch (seeded by the model's `seed`).
-            **keras_arguments: `callbacks`, `verbose`, `initial_epoch`, `validation_freq`.
-
-        Returns:
-            Keras's `History`; `loss` is the mean over the epoch, in nats an example.
-
-        Raises:
-            InvalidInputError: For data of the wrong shape, dtype or range, with NaN or infinity,
-                or a context that is missing or not expected; before any weight changes.
-        """
-        epochs = checks.check_int(
-            self.default_epochs if epochs is None else epochs, "epochs", minimum=0
-        )
-        self._refuse_unknown(keras_arguments)
-        batch_size = check_batch_size(batch_size, self.default_batch_size)
-        for name, steps in (
-            ("steps_per_epoch", steps_per_epoch),
-            ("validation_steps", validation_steps),
-        ):
-            if steps is not None:
-                checks.check_int(steps, name)
-        data = self._door(x, context, batch_size, steps_per_epoch)
-        validation = None
-        if validation_data is not None:
-            pair = validation_data if isinstance(validation_data, tuple) else (validation_data,)
-            validation = self._door(*pair, batch_size=batch_size, steps=validation_steps)
-        elif validation_split:
-            if not isinstance(data, ArrayData):
-                raise InvalidInputError(
-                    "Expected an array x with validation_split; give validation_data instead. "
-                    f"Received: validation_split={validation_split!r} with a tf.data.Dataset"
-                )
-            data, validation = data.split(validation_split)
-        self._compile_by_default(data.num_batches(batch_size))
-        if self.data_spec is None:
-            self._adapt(data, batch_size)
-        for part in (data, validation):
-            self._check_kind(part)
-        if self.optimizer is not None and not self.optimizer.built:
-            with self.distribute_strategy.scope():
-                self.optimizer.build(self.trainable_variables)
-        with warnings.catch_warnings():
-            if isinstance(data, StreamData) and steps_per_epoch is None:
-                # Keras says so at the end of every epoch over a stream of unknown length
-                warnings.filterwarnings("ignore", "Your input ran out of data")
-            return super().fit(
-                self._training_dataset(data, batch_size, shuffle and self.shuffles),
-                epochs=epochs,
-                shuffle=False,
-                validation_data=None
-                if validation is None
-                else self._training_dataset(validation, batch_size, shuffle=False),
-                validation_steps=validation_steps,
-                steps_per_epoch=steps_per_epoch,
-                **keras_arguments,
-            )
-
-    def _compile_by_default(self, num_batches: int) -> None:
-        if not self.compiled:
-            steps = min(self.default_steps_per_execution, num_batches)
-            with self.distribute_strategy.scope():
-                self.compile(optimizer=self._default_optimizer(), steps_per_execution=steps)
-        elif self.loss is not None:
-            raise InvalidInputError(
-                f"Expected compile() without a loss: {type(self).__name__} has its own. "
-                f"Received: loss={self.loss!r}"
-            )
-        if self.distribute_strategy.num_replicas_in_sync > 1 and self.steps_per_execution > 1:
-            # several steps in one loop over replicas fail inside Keras 3 (an unfed placeholder)
-            self.steps_per_execution = 1
-
-    def _default_optimizer(self) -> keras.optimizers.Optimizer | None:
-        return Adam(self.default_learning_rate)
-
-    def adapt(self, x: Any, context: Any = None, *, batch_size: int | None = None) -> None:
-        """Show the data to the parts that start from it, such as standardisation.
-
-        The first `fit` does so by itself; call it to see new data, or to score with a model that
-        is not trained.
-
-        Args:
-            x, context, batch_size: As in `fit`.
-        """
-        batch_size = check_batch_size(batch_size, self.default_batch_size)
-        self._adapt(self._door(x, context, batch_size), batch_size)
-
-    def _adapt(self, data: ArrayData | StreamData, batch_size: int) -> None:
-        low, high, dtype = np.inf, -np.inf, None
-        for batch in data.batches(max(batch_size, 4096)):
-            low, high = min(low, batch["x"].min()), max(high, batch["x"].max())
-            dtype = batch["x"].dtype
-        if dtype is None:
-            raise InvalidInputError("Expected data with at least one row. Received: an empty one.")
-        before = self.data_spec
-        self._set_spec(DataSpec.of(dtype, low, high, self.levels))
-        try:
-            with self.distribute_strategy.scope():
-                self._adapt_parts(lambda: data.batches(max(batch_size, 4096)))
-        except BaseException:
-            self.data_spec = before
-            raise
-
-    def _adapt_parts(self, batches: Callable[[], Iterator[Batch]]) -> None:
-        """Hook: start weights from data; `batches()` begins one pass over it."""
-
-    def _set_spec(self, spec: DataSpec) -> None:
-        self.data_spec = spec
-        self._graphs.by_name.clear()
-        self.train_function = self.test_function = self.predict_function = None
-
-    def _training_dataset(self, data, batch_size, shuffle) -> tf.data.Dataset:
-        return data.dataset(batch_size, shuffle=shuffle, seed=self.seed)
-
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        # a strategy sums gradients over replicas and Keras scales its own losses only
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        return -tf.reduce_mean(y_pred) / replicas
-
-    def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        results = super().compute_metrics(x, y, y_pred, sample_weight)
-        strategy = tf.distribute.get_strategy()
-        if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
-            # Keras averages these over axis 0, which a scalar lacks (keras issue 20585)
-            return tf.nest.map_structure(lambda value: tf.reshape(value, [1]), results)
-        return results
-
-    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        # the constructor has built everything; Keras would reduce a batch over workers first
-        return
 
     # Generation
 
@@ -346,37 +102,7 @@ class GenerativeModel(keras.Model):
             "RealNVP, VAE or GaussianMixture."
         )
 
-    # Doors and rows
-
-    def _door(self, x, context=None, batch_size=None, steps=None) -> ArrayData | StreamData:
-        """Check data from outside."""
-        if isinstance(x, tf.data.Dataset):
-            if context is not None:
-                raise InvalidInputError(
-                    "Expected the context inside the data set, as (x, context) pairs. "
-                    f"Received: context of shape {np.shape(context)} beside a tf.data.Dataset"
-                )
-            return StreamData(
-                x, self.event_shape, bool(self.context_size), self.compute_dtype, batch_size, steps
-            )
-        rows = {"x": check_rows(x, self.event_shape, self.compute_dtype)}
-        encoded = self.context_spec.check(context, len(rows["x"]), self._class_name())
-        if encoded is not None:
-            rows["context"] = encoded
-        return ArrayData(rows)
-
-    def _check_kind(self, data: ArrayData | StreamData | None) -> None:
-        if isinstance(data, ArrayData):
-            self.data_spec.check(data.rows["x"])
-        elif isinstance(data, StreamData):
-            self.data_spec.check(np.zeros(1, data.dtype))
-
-    def _check_fitted(self, method: str) -> None:
-        if self.data_spec is None:
-            raise NotFittedError(
-                f"{method}() of {type(self).__name__} needs data first: call fit(x) or adapt(x), "
-                "or load a saved model."
-            )
+    # Rows
 
     def map_rows(
         self,
@@ -426,47 +152,7 @@ class GenerativeModel(keras.Model):
         graph = self._graphs.get((name, x_type), make)
         return graph.run(self.distribute_strategy, parts())
 
-    # Saving
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        config = {
-            name: getattr(self, name)
-            for name in constructor_arguments(type(self))
-            if name not in ("name", "dtype")
-        }
-        policy = keras.dtype_policies.serialize(self.dtype_policy)
-        return {**config, "name": self.name, "dtype": policy}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None):
-        config = {
-            name: keras.saving.deserialize_keras_object(value, custom_objects=custom_objects)
-            if isinstance(value, dict) and "class_name" in value
-            else value
-            for name, value in config.items()
-        }
-        return cls(**config)
-
-    def fitted_state(self) -> dict[str, Any]:
-        """Return what was learned beside the weights, as JSON; subclasses add to it."""
-        return {"data_spec": dataclasses.asdict(self.data_spec)}
-
-    def restore_state(self, state: dict[str, Any]) -> None:
-        """Take back what `fitted_state` returned."""
-        self._set_spec(DataSpec(**state["data_spec"]))
-
-    def save_own_variables(self, store: Any) -> None:
-        super().save_own_variables(store)
-        if self.data_spec is not None:
-            store[_STATE] = np.frombuffer(json.dumps(self.fitted_state()).encode(), np.uint8)
-
-    def load_own_variables(self, store: Any) -> None:
-        own = {name: store[name] for name in store.keys()}  # noqa: SIM118 (not a dict)
-        state = own.pop(_STATE, None)
-        super().load_own_variables(own)
-        if state is not None:
-            self.restore_state(json.loads(np.asarray(state).tobytes()))
+    # Export
 
     def export(self, filepath: str | os.PathLike, *, overwrite: bool = False) -> None:
         """Write a TensorFlow SavedModel that loads without genzoo, Keras or TFP.
@@ -523,14 +209,3 @@ class GenerativeModel(keras.Model):
 
         _, results = tf.while_loop(lambda i, _: i < chunks, body, [0, results])
         return results.concat()
-
-    @staticmethod
-    def _refuse_unknown(keras_arguments: dict[str, Any]) -> None:
-        valid = ("callbacks", "verbose", "initial_epoch", "validation_freq")
-        for name in keras_arguments:
-            if name == "y":
-                raise InvalidInputError(
-                    "Expected no labels y: generative models learn x alone. "
-                    "Received: y. Pass them as context to a model built with num_classes."
-                )
-            checks.check_name(name, valid, "fit argument")

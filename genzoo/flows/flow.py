@@ -29,7 +29,7 @@ class Flow(DensityModel):
             and standardise for all else.
         alpha: Margin of the logit.
         **model_arguments: `levels`, `context_dim`, `num_classes`, `seed`, `name`, `dtype`; see
-            `GenerativeModel`.
+            `TrainableModel`.
 
     Reference: Papamakarios et al., Normalizing flows for probabilistic modeling and inference,
     2021.

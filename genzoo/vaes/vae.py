@@ -40,7 +40,7 @@ class VAE(DensityModel):
             those of thresholded data alone. `None` refuses such data.
         beta: Weight of the KL divergence in training (Higgins et al. 2017); 1 for a bound.
         **model_arguments: `levels`, `context_dim`, `num_classes`, `seed`, `name`, `dtype`; see
-            `GenerativeModel`.
+            `TrainableModel`.
 
     Example:
 
