@@ -419,6 +419,15 @@ def test_a_failed_start_leaves_the_model_unfitted():
 
 
 @pytest.mark.parametrize("name", MODELS)
+def test_bad_validation_data_leave_the_model_unfitted(name, digits):
+    model = tiny(name)
+    with pytest.raises(genzoo.GenzooError, match="integers, as fitted"):
+        model.fit(digits.x_train, validation_data=digits.x_test.astype("float32"))
+    with pytest.raises(genzoo.NotFittedError):
+        model.sample(1)
+
+
+@pytest.mark.parametrize("name", MODELS)
 def test_evaluate_is_the_mean_of_the_objective(name, fitted, digits):
     model, history = fitted(name)
     loss = model.evaluate(digits.x_test, batch_size=120, verbose=0)

@@ -125,6 +125,8 @@ def test_train_takes_tables_images_and_labels(tmp_path):
         "--option", "num_classes=2", "--output", "flow", cwd=tmp_path,
     )  # fmt: skip
     assert conditional.returncode == 0, conditional.stderr
+    scored = run("evaluate", "flow", cwd=tmp_path)
+    assert scored.returncode == 0, scored.stderr
     drawn = run("sample", "flow", "--class", 1, "--output", "one.npy", cwd=tmp_path)
     assert drawn.returncode == 0, drawn.stderr
     photos = run(

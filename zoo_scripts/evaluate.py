@@ -42,7 +42,8 @@ def run(arguments: argparse.Namespace) -> int:
             "Expected --data, since the model does not say its own. Received: none"
         )
     seed = arguments.seed if arguments.seed is not None else trained.get("seed", 0)
-    data = genzoo.data.load(source, seed=seed, **data_options(arguments))
+    options = data_options(arguments) if arguments.data else trained.get("data_options", {})
+    data = genzoo.data.load(source, seed=seed, **options)
     context = data.y_test if model.context_size else None
     report = genzoo.metrics.likelihood_report(
         model, data.x_test, context=context, num_samples=arguments.num_samples

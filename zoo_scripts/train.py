@@ -92,6 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
     metrics = {
         "model": arguments.model,
         "data": arguments.data,
+        "data_options": data_options(arguments),
         **_scores(model, data, context),
         "seconds_training": round(seconds, 2),
         "epochs": len(history.get("loss", [])),
@@ -129,7 +130,7 @@ def _fit(model, data, context, arguments) -> tuple[dict[str, list[float]], float
     import keras
 
     class Recorder(keras.callbacks.Callback):
-        """Keeps the curve also when training is interrupted, and the time of what was kept."""
+        """Keeps the curve also when training is interrupted."""
 
         def __init__(self):
             super().__init__()
@@ -146,9 +147,8 @@ def _fit(model, data, context, arguments) -> tuple[dict[str, list[float]], float
     slower = keras.callbacks.ReduceLROnPlateau(
         monitor="val_loss", factor=0.5, patience=max(arguments.patience // 3, 1)
     )
-    callbacks = [recorder, stopping, slower]
-    if model._default_optimizer() is None:
-        callbacks.remove(slower)
+    # EM has no learning rate
+    callbacks = [recorder, stopping, *([slower] if model.trainable_variables else [])]
     began, interrupted = time.perf_counter(), False
     try:
         model.fit(

@@ -57,7 +57,7 @@ class DensityModel(GenerativeModel):
         return self._log_weight(x, context, seed, first_row)
 
     def _log_weight(self, x, context, seed, first_row) -> tf.Tensor:
-        """Hook: log p(x) or one unbiased-in-the-exponent draw of it, [n]."""
+        """Hook: log p(x), or a draw whose exponential has mean p(x), [n]."""
         raise NotImplementedError
 
     def _to_real(self, x, seed, first_row) -> tf.Tensor:
@@ -89,7 +89,7 @@ class DensityModel(GenerativeModel):
 
         _, total = tf.while_loop(
             lambda k, _: k < num_samples,
-            lambda k, total: (k + 1, _log_add_exp(total, draw(k))),
+            lambda k, total: (k + 1, tf.reduce_logsumexp([total, draw(k)], axis=0)),
             [tf.constant(1), draw(0)],
             parallel_iterations=1,
         )
@@ -141,7 +141,7 @@ class DensityModel(GenerativeModel):
                 "Call it for each batch, or use evaluate(dataset)."
             )
         data = self._door(x, context)
-        self._check_kind(data)
+        self._check_kind(data, self.data_spec)
         return data, check_batch_size(batch_size, max(self.default_batch_size, 1024))
 
     def score_samples(self, x: Any, **arguments: Any) -> np.ndarray:
@@ -199,8 +199,3 @@ class DensityModel(GenerativeModel):
 
     def _x_signature(self) -> tf.TensorSpec:
         return tf.TensorSpec([None, *self.event_shape], self.sample_dtype, name="x")
-
-
-def _log_add_exp(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
-    high = tf.maximum(a, b)
-    return high + tf.math.log1p(tf.exp(-tf.abs(a - b)))

@@ -168,10 +168,11 @@ class TrainableModel(keras.Model):
                 )
             data, validation = data.split(validation_split)
         self._compile_by_default(data.num_batches(batch_size))
-        if self.data_spec is None:
-            self._adapt(data, batch_size)
+        spec = self.data_spec or self._observe(data, batch_size)
         for part in (data, validation):
-            self._check_kind(part)
+            self._check_kind(part, spec)
+        if self.data_spec is None:
+            self._adapt(data, spec, batch_size)
         if self.optimizer is not None and not self.optimizer.built:
             with self.distribute_strategy.scope():
                 self.optimizer.build(self.trainable_variables)
@@ -218,17 +219,22 @@ class TrainableModel(keras.Model):
             x, context, batch_size: As in `fit`.
         """
         batch_size = check_batch_size(batch_size, self.default_batch_size)
-        self._adapt(self._door(x, context, batch_size), batch_size)
+        data = self._door(x, context, batch_size)
+        self._adapt(data, self._observe(data, batch_size), batch_size)
 
-    def _adapt(self, data: ArrayData | StreamData, batch_size: int) -> None:
+    def _observe(self, data: ArrayData | StreamData, batch_size: int) -> DataSpec:
+        """Return the kind of the data, in one pass that also checks streams."""
         low, high, dtype = np.inf, -np.inf, None
         for batch in data.batches(max(batch_size, 4096)):
             low, high = min(low, batch["x"].min()), max(high, batch["x"].max())
             dtype = batch["x"].dtype
         if dtype is None:
             raise InvalidInputError("Expected data with at least one row. Received: an empty one.")
+        return DataSpec.of(dtype, low, high, self.levels)
+
+    def _adapt(self, data: ArrayData | StreamData, spec: DataSpec, batch_size: int) -> None:
         before = self.data_spec
-        self._set_spec(DataSpec.of(dtype, low, high, self.levels))
+        self._set_spec(spec)
         try:
             with self.distribute_strategy.scope():
                 self._adapt_parts(lambda: data.batches(max(batch_size, 4096)))
@@ -283,11 +289,12 @@ class TrainableModel(keras.Model):
             rows["context"] = encoded
         return ArrayData(rows)
 
-    def _check_kind(self, data: ArrayData | StreamData | None) -> None:
+    @staticmethod
+    def _check_kind(data: ArrayData | StreamData | None, spec: DataSpec) -> None:
         if isinstance(data, ArrayData):
-            self.data_spec.check(data.rows["x"])
+            spec.check(data.rows["x"])
         elif isinstance(data, StreamData):
-            self.data_spec.check(np.zeros(1, data.dtype))
+            spec.check(np.zeros(1, data.dtype))
 
     def _check_fitted(self, method: str) -> None:
         if self.data_spec is None:
