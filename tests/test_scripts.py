@@ -192,7 +192,7 @@ def test_ctrl_c_saves_what_was_learned(tmp_path):
             break
     process.send_signal(signal.SIGINT)
     rest, errors = process.communicate(timeout=120)
-    assert process.returncode == 130, errors
+    assert process.returncode == 130, rest + errors
     assert "saved what was learned: run" in rest
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert metrics["interrupted"]

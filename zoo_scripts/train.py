@@ -87,8 +87,6 @@ def run(arguments: argparse.Namespace) -> int:
         f"output {output}"
     )
     history, seconds, interrupted = _fit(model, data, context, arguments)
-    if model.data_spec is None:
-        raise KeyboardInterrupt
     metrics = {
         "model": arguments.model,
         "data": arguments.data,
@@ -129,6 +127,8 @@ def _contexts(model, data) -> dict[str, Any]:
 def _fit(model, data, context, arguments) -> tuple[dict[str, list[float]], float, bool]:
     import keras
 
+    import genzoo
+
     class Recorder(keras.callbacks.Callback):
         """Keeps the curve also when training is interrupted."""
 
@@ -140,7 +140,7 @@ def _fit(model, data, context, arguments) -> tuple[dict[str, list[float]], float
             for name, value in (logs or {}).items():
                 self.logs.setdefault(name, []).append(float(value))
 
-    recorder = Recorder()
+    recorder, interruption = Recorder(), genzoo.training.StopOnSignal()
     stopping = keras.callbacks.EarlyStopping(
         patience=arguments.patience, restore_best_weights=True, monitor="val_loss"
     )
@@ -148,8 +148,8 @@ def _fit(model, data, context, arguments) -> tuple[dict[str, list[float]], float
         monitor="val_loss", factor=0.5, patience=max(arguments.patience // 3, 1)
     )
     # EM has no learning rate
-    callbacks = [recorder, stopping, *([slower] if model.trainable_variables else [])]
-    began, interrupted = time.perf_counter(), False
+    callbacks = [recorder, interruption, stopping, *([slower] if model.trainable_variables else [])]
+    began = time.perf_counter()
     try:
         model.fit(
             data.x_train,
@@ -160,8 +160,10 @@ def _fit(model, data, context, arguments) -> tuple[dict[str, list[float]], float
             callbacks=callbacks,
             verbose=0 if arguments.quiet else "auto",
         )
-    except KeyboardInterrupt:
-        interrupted = True
+    finally:
+        interruption.restore()
+    interrupted = interruption.received is not None
+    if interrupted:
         print("\ninterrupted: saving what was learned")
     return recorder.logs, time.perf_counter() - began, interrupted
 
