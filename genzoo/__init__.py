@@ -9,20 +9,38 @@ from genzoo.core.errors import GenzooError, NoDensityError, NotFittedError
 from genzoo.core.likelihood import Likelihood
 from genzoo.core.model import GenerativeModel
 from genzoo.core.registry import build, models
-from genzoo.flows import RealNVP
+from genzoo.flows import (
+    IAF,
+    MAF,
+    NICE,
+    Flow,
+    Glow,
+    NeuralSplineFlow,
+    PlanarFlow,
+    RadialFlow,
+    RealNVP,
+)
 from genzoo.vaes import VAE
 
 _ROOMS = ("data", "metrics", "plotting", "training")
 
 __all__ = [
+    "IAF",
+    "MAF",
+    "NICE",
     "VAE",
     "DensityModel",
+    "Flow",
     "GaussianMixture",
     "GenerativeModel",
     "GenzooError",
+    "Glow",
     "Likelihood",
+    "NeuralSplineFlow",
     "NoDensityError",
     "NotFittedError",
+    "PlanarFlow",
+    "RadialFlow",
     "RealNVP",
     "__version__",
     "build",

@@ -337,7 +337,7 @@ def test_bad_arguments_are_refused(name, fitted, digits):
         "validation_split='a'": lambda: model.fit(x, validation_split="a"),
         "steps_per_epoch=0": lambda: model.fit(x, steps_per_epoch=0),
         "dtype='int32'": lambda: tiny(name, dtype="int32"),
-        "dtype='bfloat16'": lambda: tiny(name, dtype="mixed_bfloat16"),
+        "dtype='bfloat16'": lambda: tiny(name, dtype="bfloat16"),
         "seed='a'": lambda: tiny(name, seed="a"),
     }
     for message, call in calls.items():

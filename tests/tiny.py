@@ -4,7 +4,21 @@ import genzoo
 
 TINY = {
     "gaussian_mixture": {"num_components": 3, "covariance_type": "diag", "reg_covar": 1e-3},
-    "realnvp": {"num_couplings": 4, "hidden_units": (16,)},
+    "glow": {"num_levels": 1, "num_steps": 2, "filters": 8},
+    "iaf": {"num_transforms": 2, "hidden_units": (32,)},
+    "maf": {"num_transforms": 2, "hidden_units": (32,)},
+    "neural_spline": {"num_transforms": 2, "hidden_units": (16,), "num_bins": 4},
+    "nice": {"num_couplings": 4, "hidden_units": (16,)},
+    "planar": {"num_steps": 3},
+    "radial": {"num_steps": 3},
+    "realnvp": {
+        "num_couplings": 4,
+        "hidden_units": (16,),
+        "num_levels": 2,
+        "couplings_per_level": 2,
+        "filters": 8,
+        "num_blocks": 1,
+    },
     "vae": {"latent_dim": 2, "hidden_units": (16,)},
 }
 

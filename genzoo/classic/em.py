@@ -128,7 +128,7 @@ class EMModel(DensityModel):
     def train_step(self, data):
         """Add a batch's statistics; the parameters stay."""
         inputs = data[0] if isinstance(data, tuple) else data
-        x = self._to_real(inputs["x"], make_seed(0), 0)
+        x, _ = self._to_real(inputs["x"], make_seed(0), 0)
         log_prob, statistics = self._expect(x)
         count = tf.shape(x)[0]
         wide = tf.cast(log_prob, tf.float64)
@@ -169,7 +169,7 @@ class EMModel(DensityModel):
             return dataset
 
         def dequantize(first_row, batch):
-            real = self._to_real(batch["x"], make_seed(0), first_row)
+            real, _ = self._to_real(batch["x"], make_seed(0), first_row)
             return first_row + tf.shape(real, tf.int64)[0], {"x": real}
 
         start = tf.constant(0, tf.int64)

@@ -202,9 +202,7 @@ class GaussianMixture(EMModel):
         component = tf.random.stateless_categorical(
             self._log_weights[None], n, component_seed, dtype=tf.int32
         )[0]
-        noise = tf.random.stateless_normal(
-            [n, self.event_size], noise_seed, dtype=self.compute_dtype
-        )
+        noise = tf.random.stateless_normal([n, self.event_size], noise_seed, dtype=self.float_dtype)
         factor = tf.convert_to_tensor(self._factor)
         colored = self._covariance.color(noise, component, factor, self.num_components)
         x = tf.gather(tf.convert_to_tensor(self._means), component) + temperature * colored
@@ -232,7 +230,7 @@ class GaussianMixture(EMModel):
         data, batch_size = self._door_rows("predict_proba", x, None, batch_size)
 
         def posterior(x, context, first_row, seed):
-            return tf.nn.softmax(self._joint(self._to_real(x, seed, first_row))[0])
+            return tf.nn.softmax(self._joint(self._to_real(x, seed, first_row)[0])[0])
 
         values = self.map_rows("predict_proba", posterior, data, batch_size, make_seed(seed))
         return np.concatenate(list(values))

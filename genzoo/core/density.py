@@ -49,9 +49,9 @@ class DensityModel(GenerativeModel):
         replica = tf.distribute.get_replica_context()
         # replicas get equal parts of a batch: each draws the noise of its own rows
         first_row = 0 if replica is None else replica.replica_id_in_sync_group * tf.shape(x)[0]
-        x = self._to_real(x, seed, first_row)
+        x, log_weight = self._to_real(x, seed, first_row)
         context = self.encode_context(parts.get("context"))
-        return self._objective(x, context, seed, first_row)
+        return self._objective(x, context, seed, first_row) + log_weight
 
     def _objective(self, x, context, seed, first_row) -> tf.Tensor:
         return self._log_weight(x, context, seed, first_row)
@@ -60,24 +60,27 @@ class DensityModel(GenerativeModel):
         """Hook: log p(x), or a draw whose exponential has mean p(x), [n]."""
         raise NotImplementedError
 
-    def _to_real(self, x, seed, first_row) -> tf.Tensor:
-        """Cast to the model's float type; dequantise integers."""
-        real = tf.cast(x, self.compute_dtype)
+    def _to_real(self, x, seed, first_row) -> tuple[tf.Tensor, Any]:
+        """Cast to the model's float type; dequantise integers.
+
+        Returns:
+            Real numbers and -log q of the noise that was added.
+        """
         if x.dtype.is_floating or self.data_spec is None:
-            return real
+            return tf.cast(x, self.float_dtype), 0.0
         seed = tf.random.experimental.stateless_fold_in(seed, _DEQUANTIZE)
-        noise = uniform_rows(tf.shape(x)[0], self.event_shape, seed, first_row, self.compute_dtype)
-        return real + noise
+        return self._dequantize(x, seed, first_row)
+
+    def _dequantize(self, x, seed, first_row):
+        noise = uniform_rows(tf.shape(x)[0], self.event_shape, seed, first_row, self.float_dtype)
+        return tf.cast(x, self.float_dtype) + noise, 0.0
 
     def _real_batches(self, batches: Iterator[Batch]) -> Iterator[tuple[tf.Tensor, Any]]:
         """Yield dequantised batches with their encoded context, for parts that adapt to data."""
         first_row = 0
         for batch in batches:
-            x = tf.convert_to_tensor(batch["x"])
-            yield (
-                self._to_real(x, make_seed(0), first_row),
-                self.encode_context(batch.get("context")),
-            )
+            x, _ = self._to_real(tf.convert_to_tensor(batch["x"]), make_seed(0), first_row)
+            yield x, self.encode_context(batch.get("context"))
             first_row += len(batch["x"])
 
     def _score_rows(self, x, context, first_row, seed, num_samples) -> tf.Tensor:
@@ -85,7 +88,8 @@ class DensityModel(GenerativeModel):
 
         def draw(k):
             own = tf.random.experimental.stateless_fold_in(seed, k)
-            return self._log_weight(self._to_real(x, own, first_row), context, own, first_row)
+            real, log_weight = self._to_real(x, own, first_row)
+            return self._log_weight(real, context, own, first_row) + log_weight
 
         _, total = tf.while_loop(
             lambda k, _: k < num_samples,
@@ -173,6 +177,45 @@ class DensityModel(GenerativeModel):
                 f"{self.data_spec.dtype}. Use score(x), in nats, or fit integers."
             )
         return -self.log_prob(x, **arguments) / (self.event_size * math.log(2.0))
+
+    def predict_proba(self, x: Any, *, prior: Any = None, **arguments: Any) -> np.ndarray:
+        """Return p(class | x) by Bayes' rule, for models of `num_classes`.
+
+        Args:
+            x: Array [n, *event_shape].
+            prior: Probabilities of the classes [num_classes]; `None` for their shares of the
+                data that the model first saw.
+            **arguments: Of `log_prob`, such as `num_samples`.
+
+        Returns:
+            Array [n, num_classes], rows of sum 1.
+
+        Raises:
+            InvalidInputError: For a model that is not conditional on labels.
+        """
+        self._check_fitted("predict_proba")
+        if self.num_classes is None:
+            raise InvalidInputError(
+                "Expected a model conditional on labels in predict_proba(). Received: a "
+                f"{type(self).__name__} with num_classes=None. Build it with num_classes=... and "
+                "fit(x, labels)."
+            )
+        if prior is None:
+            prior = np.asarray(self.class_counts, np.float64)
+        else:
+            prior = checks.check_array(np.asarray(prior)[None], (self.num_classes,), "prior")[0]
+            if prior.min() < 0 or not prior.sum() > 0:
+                raise InvalidInputError(
+                    f"Expected a prior of probabilities. Received: prior={prior!r}"
+                )
+        log_joint = [
+            self.log_prob(x, context=np.full(len(x), label), **arguments)
+            for label in range(self.num_classes)
+        ]
+        with np.errstate(divide="ignore"):
+            log_joint = np.stack(log_joint, axis=1).astype(np.float64) + np.log(prior / prior.sum())
+        odds = np.exp(log_joint - log_joint.max(axis=1, keepdims=True))
+        return odds / odds.sum(axis=1, keepdims=True)
 
     def distribution(self, context: tf.Tensor | None = None):
         """Return the `tfd.Distribution` of real numbers in data space, to compose in a graph.

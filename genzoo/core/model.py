@@ -56,7 +56,7 @@ class GenerativeModel(TrainableModel):
         seed = self._draw_seed(seed)
         encoded = self.context_spec.check(context, n, self._class_name(), broadcast=True)
         graph = self._graphs.get("sample", self._sample_graph)
-        temperature = tf.constant(temperature, self.compute_dtype)
+        temperature = tf.constant(temperature, self.float_dtype)
 
         def parts():
             for chunk, start in enumerate(range(0, n, _SAMPLES_AT_A_TIME)):
@@ -71,7 +71,7 @@ class GenerativeModel(TrainableModel):
     def _sample_graph(self):
         signature = [
             tf.TensorSpec([], tf.int32),
-            tf.TensorSpec([], self.compute_dtype),
+            tf.TensorSpec([], self.float_dtype),
             tf.TensorSpec([2], tf.int32),
         ]
 
@@ -152,6 +152,45 @@ class GenerativeModel(TrainableModel):
         graph = self._graphs.get((name, x_type), make)
         return graph.run(self.distribute_strategy, parts())
 
+    def map_latents(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        z: Any,
+        shape: tuple[int, ...],
+        context: Any = None,
+    ) -> np.ndarray:
+        """Return `function(z, context)`, computed a chunk at a time on all replicas.
+
+        Args:
+            name: Name of the compiled function, for messages too.
+            function: In graph, of `z` and the encoded context.
+            z: Array [n, *shape].
+            shape: Shape of a row of z.
+            context: As in `fit`, for conditional models.
+        """
+        self._check_fitted(name)
+        z = checks.check_array(z, shape, "z").astype(self.float_dtype)
+        checked = self.context_spec.check(context, len(z), self._class_name())
+
+        def graph(z, context=None):
+            return function(z, self.encode_context(context))
+
+        def make():
+            signature = [tf.TensorSpec([None, *shape], self.float_dtype)]
+            if self.context_size:
+                signature.append(self.context_spec.signature())
+            return PartFunction(graph, signature)
+
+        def parts():
+            for start in range(0, len(z), _SAMPLES_AT_A_TIME):
+                rows = slice(start, start + _SAMPLES_AT_A_TIME)
+                part = [tf.convert_to_tensor(z[rows])]
+                yield part if checked is None else [*part, tf.convert_to_tensor(checked[rows])]
+
+        run = self._graphs.get(name, make).run
+        return np.concatenate(list(run(self.distribute_strategy, parts())))
+
     # Export
 
     def export(self, filepath: str | os.PathLike, *, overwrite: bool = False) -> None:
@@ -203,7 +242,7 @@ class GenerativeModel(TrainableModel):
             start = i * _SAMPLES_AT_A_TIME
             size = tf.minimum(_SAMPLES_AT_A_TIME, n - start)
             rows = None if encoded is None else encoded[start : start + size]
-            one = tf.ones([], self.compute_dtype)
+            one = tf.ones([], self.float_dtype)
             x = self._sample(size, rows, one, make_seed(seed, i))
             return i + 1, results.write(i, self.data_spec.to_data(x))
 

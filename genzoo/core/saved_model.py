@@ -6,6 +6,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from genzoo.core.gradients import no_implicit_gradients
+
 Signatures = dict[str, tuple[Callable[..., Any], list[tf.TensorSpec]]]
 
 
@@ -19,6 +21,7 @@ def write_saved_model(model: keras.Model, signatures: Signatures, path: str) -> 
     """
     archive = keras.export.ExportArchive()
     archive.track(model)
-    for name, (function, signature) in signatures.items():
-        archive.add_endpoint(name, function, input_signature=signature)
+    with no_implicit_gradients():
+        for name, (function, signature) in signatures.items():
+            archive.add_endpoint(name, function, input_signature=signature)
     archive.write_out(path, verbose=False)

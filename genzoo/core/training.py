@@ -54,6 +54,7 @@ class TrainableModel(keras.Model):
     default_learning_rate = 1e-3
     default_steps_per_execution = 8
     shuffles = True
+    mixed_precision = False
 
     def __init__(
         self,
@@ -66,16 +67,20 @@ class TrainableModel(keras.Model):
         name: str | None = None,
         dtype: Any = None,
     ):
-        super().__init__(name=name, dtype=dtype)
-        checks.check_choice(self.compute_dtype, ("float32", "float64"), "dtype")
+        # Keras would cast the data to a mixed policy's compute type, not only inside networks
+        super().__init__(name=name, dtype=dtype, autocast=False)
+        mixed = ("mixed_bfloat16", "mixed_float16") if self.mixed_precision else ()
+        policy = self.dtype_policy.name
+        checks.check_choice(policy, ("float32", "float64", *mixed), "dtype")
         self.event_shape = checks.check_shape(event_shape, "event_shape")
         self.levels = None if levels is None else checks.check_int(levels, "levels", minimum=2)
         self.context_dim = context_dim
         self.num_classes = num_classes
-        self.context_spec = ContextSpec(context_dim, num_classes, self.compute_dtype)
+        self.context_spec = ContextSpec(context_dim, num_classes, self.float_dtype)
         self.seed = None if seed is None else checks.check_seed(seed)
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.data_spec: DataSpec | None = None
+        self.class_counts: list[int] | None = None
         self._graphs = _Graphs()
 
     # Declaration
@@ -95,6 +100,11 @@ class TrainableModel(keras.Model):
         return self.context_spec.encode(context)
 
     @property
+    def float_dtype(self) -> str:
+        """Type of real data, weights and log-probabilities; under mixed precision float32."""
+        return self.variable_dtype
+
+    @property
     def event_size(self) -> int:
         """Number of values in one example."""
         return int(np.prod(self.event_shape))
@@ -102,7 +112,7 @@ class TrainableModel(keras.Model):
     @property
     def sample_dtype(self) -> str:
         """Type of the samples: that of integer data, else the model's own float type."""
-        return self.data_spec.dtype if self.data_spec.is_integer else self.compute_dtype
+        return self.data_spec.dtype if self.data_spec.is_integer else self.float_dtype
 
     def _class_name(self) -> str:
         return type(self).__name__
@@ -176,12 +186,13 @@ class TrainableModel(keras.Model):
         if self.optimizer is not None and not self.optimizer.built:
             with self.distribute_strategy.scope():
                 self.optimizer.build(self.trainable_variables)
+        training_data = self._training_dataset(data, batch_size, shuffle and self.shuffles)
         with warnings.catch_warnings():
             if isinstance(data, StreamData) and steps_per_epoch is None:
                 # Keras says so at the end of every epoch over a stream of unknown length
                 warnings.filterwarnings("ignore", "Your input ran out of data")
-            return super().fit(
-                self._training_dataset(data, batch_size, shuffle and self.shuffles),
+            history = super().fit(
+                training_data,
                 epochs=epochs,
                 shuffle=False,
                 validation_data=None
@@ -191,6 +202,11 @@ class TrainableModel(keras.Model):
                 steps_per_epoch=steps_per_epoch,
                 **keras_arguments,
             )
+        self._check_trained(next(data.batches(batch_size)))
+        return history
+
+    def _check_trained(self, rows: Batch) -> None:
+        """Hook: warn if what was learned is unsound, shown some rows of the training data."""
 
     def _compile_by_default(self, num_batches: int) -> None:
         if not self.compiled:
@@ -225,12 +241,17 @@ class TrainableModel(keras.Model):
     def _observe(self, data: ArrayData | StreamData, batch_size: int) -> DataSpec:
         """Return the kind of the data, in one pass that also checks streams."""
         low, high, dtype = np.inf, -np.inf, None
+        counts = np.zeros(self.num_classes or 0, np.int64)
         for batch in data.batches(max(batch_size, 4096)):
+            if self.num_classes:
+                counts += np.bincount(batch["context"], minlength=self.num_classes)
             low, high = min(low, batch["x"].min()), max(high, batch["x"].max())
             dtype = batch["x"].dtype
         if dtype is None:
             raise InvalidInputError("Expected data with at least one row. Received: an empty one.")
-        return DataSpec.of(dtype, low, high, self.levels)
+        spec = DataSpec.of(dtype, low, high, self.levels)
+        self.class_counts = counts.tolist() if self.num_classes else None
+        return spec
 
     def _adapt(self, data: ArrayData | StreamData, spec: DataSpec, batch_size: int) -> None:
         before = self.data_spec
@@ -281,9 +302,9 @@ class TrainableModel(keras.Model):
                     f"Received: context of shape {np.shape(context)} beside a tf.data.Dataset"
                 )
             return StreamData(
-                x, self.event_shape, bool(self.context_size), self.compute_dtype, batch_size, steps
+                x, self.event_shape, bool(self.context_size), self.float_dtype, batch_size, steps
             )
-        rows = {"x": check_rows(x, self.event_shape, self.compute_dtype)}
+        rows = {"x": check_rows(x, self.event_shape, self.float_dtype)}
         encoded = self.context_spec.check(context, len(rows["x"]), self._class_name())
         if encoded is not None:
             rows["context"] = encoded
@@ -338,11 +359,15 @@ class TrainableModel(keras.Model):
 
     def fitted_state(self) -> dict[str, Any]:
         """Return what was learned beside the weights, as JSON; subclasses add to it."""
-        return {"data_spec": dataclasses.asdict(self.data_spec)}
+        return {
+            "data_spec": dataclasses.asdict(self.data_spec),
+            "class_counts": self.class_counts,
+        }
 
     def restore_state(self, state: dict[str, Any]) -> None:
         """Take back what `fitted_state` returned."""
         self._set_spec(DataSpec(**state["data_spec"]))
+        self.class_counts = state["class_counts"]
 
     def save_own_variables(self, store: Any) -> None:
         super().save_own_variables(store)

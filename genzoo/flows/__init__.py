@@ -1,6 +1,21 @@
 """Normalizing flows: a base distribution and a list of steps."""
 
+from genzoo.flows.autoregressive import IAF, MAF
 from genzoo.flows.flow import Flow
+from genzoo.flows.glow import Glow
+from genzoo.flows.nice import NICE
+from genzoo.flows.planar import PlanarFlow, RadialFlow
 from genzoo.flows.realnvp import RealNVP
+from genzoo.flows.spline import NeuralSplineFlow
 
-__all__ = ["Flow", "RealNVP"]
+__all__ = [
+    "IAF",
+    "MAF",
+    "NICE",
+    "Flow",
+    "Glow",
+    "NeuralSplineFlow",
+    "PlanarFlow",
+    "RadialFlow",
+    "RealNVP",
+]

@@ -1,19 +1,28 @@
 """Flow: a base distribution carried to the data by a list of steps."""
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
-from genzoo.core.checks import check_choice
+from genzoo.core import checks
 from genzoo.core.density import DensityModel
-from genzoo.core.lazy import lazy_module, tfp
-from genzoo.steps import Flatten, FlowStep, Logit, PixelScale, Standardize
-from genzoo.steps.base import SharedTraces, run_step
+from genzoo.core.errors import InvalidInputError
+from genzoo.core.lazy import tfp
+from genzoo.core.random import uniform_rows
+from genzoo.flows.bases import BASES, make_base
+from genzoo.flows.dequantization import VariationalDequantizer
+from genzoo.steps import Center, Chain, Flatten, FlowStep, Logit, PixelScale, Standardize
 
-bijectors = lazy_module("genzoo.steps.bijectors")
-
-_PREPROCESSING = ("auto", "standardize", "logit", None)
+# margin of the logit by the protocol's name; None is the model's own `alpha`
+_LOGITS = {"logit": None, "maf": 1e-6, "realnvp": 0.05}
+_PREPROCESSING = ("auto", "standardize", *_LOGITS, "glow", None)
+_DEQUANTIZATION = ("uniform", "variational")
+_START_ROWS = 512
+_CHECKED_ROWS = 64
+_INVERSION_TOLERANCE = 1e-4
 
 
 class Flow(DensityModel):
@@ -23,11 +32,19 @@ class Flow(DensityModel):
 
     Args:
         event_shape: Shape of one example.
+        base: Distribution on the base side: `"normal"`, `"logistic"`, `"student_t"` (heavy tails,
+            learned degrees of freedom), `"mixture"` (of diagonal Gaussians, learned), or a
+            function of the base shape that returns a `tfd.Distribution`.
         preprocessing: Steps at the data end, their log-det included in `log_prob`:
-            `"standardize"` (mean 0 and variance 1 by feature), `"logit"` (pixels to the unit
-            interval, then the logit with `alpha`), `None`, or `"auto"`: logit for images (rank 3)
-            and standardise for all else.
-        alpha: Margin of the logit.
+            `"standardize"` (mean 0 and variance 1 by feature); `"logit"` (pixels to the unit
+            interval, then the logit with margin `alpha`); `None`; `"auto"`: `image_preprocessing`
+            for images (rank 3), for most flows the logit, and standardise for all else. Published
+            protocols by name: `"maf"` (logit with margin 1e-6, Papamakarios et al. 2017),
+            `"realnvp"` (logit with margin 0.05, Dinh et al. 2017), `"glow"` (pixels to
+            [-1/2, 1/2], Kingma and Dhariwal 2018).
+        alpha: Margin of `"logit"`.
+        dequantization: Noise that makes integers real: `"uniform"`, or `"variational"`: drawn by
+            a conditional flow that is trained along, for a tighter bound (Ho et al. 2019).
         **model_arguments: `levels`, `context_dim`, `num_classes`, `seed`, `name`, `dtype`; see
             `TrainableModel`.
 
@@ -35,61 +52,92 @@ class Flow(DensityModel):
     2021.
     """
 
+    image_preprocessing = "logit"
+
     def __init__(
         self,
         event_shape: tuple[int, ...] | int,
         *,
+        base: str | Callable[[tuple[int, ...]], Any] = "normal",
         preprocessing: str | None = "auto",
         alpha: float = 0.01,
+        dequantization: str = "uniform",
         **model_arguments: Any,
     ):
         super().__init__(event_shape, **model_arguments)
-        self.preprocessing = check_choice(preprocessing, _PREPROCESSING, "preprocessing")
+        self.base = base if callable(base) else checks.check_choice(base, BASES, "base")
+        self.preprocessing = checks.check_choice(preprocessing, _PREPROCESSING, "preprocessing")
         self.alpha = alpha
+        self.dequantization = checks.check_choice(dequantization, _DEQUANTIZATION, "dequantization")
 
     def set_steps(self, steps: Sequence[FlowStep]) -> None:
         """Join and build the steps.
 
         Args:
-            steps: Steps on vectors from the base to the data; the preprocessing comes after them.
+            steps: Steps from the base to the data; the preprocessing comes after them.
         """
-        self.steps = [*steps, *self._preprocessing_steps()]
-        shape = self.event_shape
-        for step in reversed(self.steps):
-            step.build((None, *shape))
-            shape = step.base_shape
-        self.base_shape = shape
-        self._traces = SharedTraces(list(self.steps))
+        self.chain = Chain([*steps, *self._preprocessing_steps()], dtype=self.dtype_policy)
+        self.chain.build((None, *self.event_shape))
+        self.base_layer = make_base(self.base, self.base_shape, self.seed, self.dtype_policy)
+        self.dequantizer = None
+        if self.dequantization == "variational":
+            self.dequantizer = VariationalDequantizer(
+                self.event_shape, seed=self.step_seed(500), dtype=self.dtype_policy
+            )
         self.built = True
+
+    @property
+    def steps(self) -> list[FlowStep]:
+        """The steps from the base to the data."""
+        return list(self.chain.steps)
+
+    @property
+    def base_shape(self) -> tuple[int, ...]:
+        """Shape of one example on the base side."""
+        return self.chain.base_shape
+
+    def flattening(self) -> list[FlowStep]:
+        """Return the step that makes vectors of events that are not, if there is need of it."""
+        return [] if len(self.event_shape) == 1 else [Flatten(dtype=self.dtype_policy)]
 
     def _preprocessing_steps(self) -> list[FlowStep]:
         kind = self.preprocessing
         if kind == "auto":
-            kind = "logit" if len(self.event_shape) == 3 else "standardize"
+            kind = self.image_preprocessing if len(self.event_shape) == 3 else "standardize"
         dtype = self.dtype_policy
-        steps: list[FlowStep] = [] if len(self.event_shape) == 1 else [Flatten(dtype=dtype)]
         if kind == "standardize":
-            steps.append(Standardize(dtype=dtype))
-        elif kind == "logit":
-            steps += [Logit(self.alpha, dtype=dtype), PixelScale(dtype=dtype)]
-        return steps
+            return [Standardize(dtype=dtype)]
+        if kind == "glow":
+            return [Center(dtype=dtype), PixelScale(dtype=dtype)]
+        if kind in _LOGITS:
+            alpha = self.alpha if _LOGITS[kind] is None else _LOGITS[kind]
+            return [Logit(alpha, dtype=dtype), PixelScale(dtype=dtype)]
+        return []
 
     def step_seed(self, index: int) -> int | None:
         """Return the seed of step `index`, for its initial weights."""
         return None if self.seed is None else 1000 * self.seed + 10 * index
 
-    def base_distribution(self, temperature: float | tf.Tensor = 1.0):
-        """Return the standard normal on [*base_shape], its scale times `temperature`."""
-        tfd = tfp.distributions
-        zero = tf.zeros([], self.compute_dtype)
-        scale = tf.cast(temperature, self.compute_dtype)
-        return tfd.Sample(tfd.Normal(zero, scale), self.base_shape)
+    # In graph
+
+    def base_distribution(self, context: tf.Tensor | None = None, temperature: Any = 1.0):
+        """Return the `tfd.Distribution` on [*base_shape], its scale times `temperature`."""
+        return self.base_layer.distribution(temperature)
 
     def bijector(self, context: tf.Tensor | None = None):
-        """Return the `tfb.Bijector` from the base to the data."""
+        """Return the `tfb.Bijector` from the base to the data.
+
+        Args:
+            context: Encoded context [n, context_size], for conditional flows.
+        """
         # XLA inlines functions at a cost that grows exponentially with their number
-        run = run_step if self.jit_compile else self._traces.run
-        return bijectors.Composition(list(self.steps), run, context, self.compute_dtype)
+        self._share_traces(not self.jit_compile)
+        return self.chain.bijector(context)
+
+    def _share_traces(self, shared: bool) -> None:
+        for layer in self.chain._flatten_layers():
+            if isinstance(layer, Chain):
+                layer.shares_traces = shared
 
     def distribution(self, context=None, temperature=1.0):
         """Return the `tfd.TransformedDistribution` over data as real numbers.
@@ -98,14 +146,51 @@ class Flow(DensityModel):
             context: Encoded context [n, context_size], for conditional flows.
             temperature: Scale of the base.
         """
-        base = self.base_distribution(temperature)
+        base = self.base_distribution(context, temperature)
         return tfp.distributions.TransformedDistribution(base, self.bijector(context))
+
+    def _dequantize(self, x, seed, first_row):
+        if self.dequantizer is None:
+            return super()._dequantize(x, seed, first_row)
+        noise = uniform_rows(
+            tf.shape(x)[0], self.dequantizer.base_shape, seed, first_row, self.float_dtype
+        )
+        return self.dequantizer.dequantize(x, noise, self.data_spec)
+
+    def _log_weight(self, x, context, seed, first_row):
+        return self.distribution(context).log_prob(x)
+
+    def _sample(self, n, context, temperature, seed):
+        return self.distribution(context, temperature).sample(n, seed=seed)
+
+    def _encode(self, x, context, first_row):
+        # integers by the middle of their bins, so that floor() leads back to them
+        real = tf.cast(x, self.float_dtype) + (0.5 if self.data_spec.is_integer else 0.0)
+        return self.bijector(context).inverse(real)
+
+    def _decode(self, z, context):
+        return self.data_spec.to_data(self.bijector(context).forward(z))
+
+    # Data-dependent start
 
     def _adapt_parts(self, batches):
         for index in reversed(range(len(self.steps))):
             step = self.steps[index]
             if step.adapts:
                 step.adapt(lambda i=index: self._seen_by(i, batches), self.data_spec)
+        if self.chain.starts:
+            self.chain.start(*self._first_rows(batches))
+
+    def _first_rows(self, batches):
+        rows, contexts, count = [], [], 0
+        for x, context in self._real_batches(batches()):
+            rows.append(x)
+            contexts.append(context)
+            count += len(x)
+            if count >= _START_ROWS:
+                break
+        context = None if contexts[0] is None else tf.concat(contexts, 0)[:_START_ROWS]
+        return tf.concat(rows, 0)[:_START_ROWS], context
 
     def _seen_by(self, index, batches):
         """Yield the data as step `index` sees them, the steps after it inverted."""
@@ -114,8 +199,101 @@ class Flow(DensityModel):
                 x, _ = step.inverse_and_log_det(x, context)
             yield x.numpy()
 
-    def _log_weight(self, x, context, seed, first_row):
-        return self.distribution(context).log_prob(x)
+    # Outside
 
-    def _sample(self, n, context, temperature, seed):
-        return self.distribution(context, temperature).sample(n, seed=seed)
+    def _check_trained(self, rows):
+        error = self._inversion_error(rows["x"][:_CHECKED_ROWS], rows.get("context"))
+        if not error <= _INVERSION_TOLERANCE:
+            warnings.warn(
+                f"{type(self).__name__} does not invert its training data: the way to the base and "
+                f"back ends {error:.1e} of their size away (expected {_INVERSION_TOLERANCE:.0e}). "
+                "Its samples may be off. Use dtype='float64', a smaller learning rate or fewer "
+                "steps.",
+                stacklevel=3,
+            )
+
+    def encode(self, x: Any, *, context: Any = None, batch_size: int | None = None) -> np.ndarray:
+        """Return the points on the base side that the data come from, [n, *base_shape].
+
+        Args:
+            x: Array [n, *event_shape]; integers stand for the middle of their bins.
+            context: As in `fit`, for conditional flows.
+            batch_size: Rows at a time on each replica.
+        """
+        data, batch_size = self._door_rows("encode", x, context, batch_size)
+        return np.concatenate(list(self.map_rows("encode", self._encode, data, batch_size)))
+
+    def decode(self, z: Any, *, context: Any = None) -> np.ndarray:
+        """Return the data that points on the base side lead to, in the kind of the data.
+
+        Args:
+            z: [n, *base_shape].
+            context: As in `fit`, for conditional flows.
+        """
+        return self.map_latents("decode", self._decode, z, self.base_shape, context)
+
+    def interpolate(
+        self, start: Any, end: Any, num_steps: int = 8, *, context: Any = None
+    ) -> np.ndarray:
+        """Return the way from one example to another along a great circle of the base space.
+
+        Straight lines would pass points nearer the origin than samples are (White 2016).
+
+        Args:
+            start, end: Examples [n, *event_shape].
+            num_steps: Points on the way, both ends included; at least 2.
+            context: As in `fit`, for conditional flows, the same along the way.
+
+        Returns:
+            Array [n, num_steps, *event_shape] in the kind of the data.
+        """
+        num_steps = checks.check_int(num_steps, "num_steps", minimum=2)
+        z0, z1 = (self.encode(x, context=context) for x in (start, end))
+        if len(z0) != len(z1):
+            raise InvalidInputError(
+                "Expected as many rows in start as in end. "
+                f"Received: start of {len(z0)} rows, end of {len(z1)} rows"
+            )
+        n = len(z0)
+        points = _great_circle(z0.reshape(n, -1), z1.reshape(n, -1), num_steps)
+        if context is not None:
+            context = np.repeat(np.asarray(context), num_steps, axis=0)
+        path = self.decode(points.reshape(n * num_steps, *self.base_shape), context=context)
+        return path.reshape(n, num_steps, *self.event_shape)
+
+    def inversion_error(self, x: Any, *, context: Any = None) -> float:
+        """Return how far the way to the base and back ends from where it began.
+
+        The largest of |x' - x| / |x| over the rows, in the Euclidean norm.
+
+        Args:
+            x: Array [n, *event_shape].
+            context: As in `fit`, for conditional flows.
+        """
+        data, _ = self._door_rows("inversion_error", x, context, None)
+        return self._inversion_error(data.rows["x"], data.rows.get("context"))
+
+    def _inversion_error(self, x, context):
+        real = tf.cast(x, self.float_dtype) + (0.5 if self.data_spec.is_integer else 0.0)
+        if context is not None:
+            context = self.encode_context(context[: len(x)])
+        # op by op: there is nothing to gain from new traces
+        self._share_traces(False)
+        z, _ = self.chain.inverse_and_log_det(real, context)
+        back, _ = self.chain.forward_and_log_det(tf.identity(z), context)
+        flat = real.numpy().reshape(len(real), -1)
+        moved = np.linalg.norm(back.numpy().reshape(flat.shape) - flat, axis=1)
+        return float(np.max(moved / (np.linalg.norm(flat, axis=1) + 1e-12)))
+
+
+def _great_circle(start: np.ndarray, end: np.ndarray, num_steps: int) -> np.ndarray:
+    """Return spherical interpolations, [n, num_steps, D]."""
+    lengths = [np.linalg.norm(z, axis=1, keepdims=True) + 1e-12 for z in (start, end)]
+    cosine = np.sum(start * end, axis=1, keepdims=True) / (lengths[0] * lengths[1])
+    angle = np.arccos(np.clip(cosine, -1, 1))[:, None]
+    share = np.linspace(0, 1, num_steps, dtype=start.dtype)[None, :, None]
+    small = np.sin(angle) < 1e-4
+    angle = np.where(small, 1.0, angle)
+    first = np.where(small, 1 - share, np.sin((1 - share) * angle) / np.sin(angle))
+    second = np.where(small, share, np.sin(share * angle) / np.sin(angle))
+    return (first * start[:, None] + second * end[:, None]).astype(start.dtype)

@@ -20,10 +20,11 @@ class MLP(keras.layers.Layer):
         hidden_units: Widths of the hidden layers.
         output_dim: Width of the output.
         activation: Name of a Keras activation.
+        context_size: Width of a context that joins the input; 0 for none.
         output_scale: Scale of the last layer's initial weights; 0 starts it at zero.
         seed: Fixes the initial weights.
 
-    Shapes: [n, input_dim] to [n, output_dim].
+    Shapes: [n, input_dim] and context [n, context_size] to [n, output_dim].
     """
 
     def __init__(
@@ -32,6 +33,7 @@ class MLP(keras.layers.Layer):
         hidden_units: Sequence[int],
         output_dim: int,
         *,
+        context_size: int = 0,
         activation: str = "relu",
         output_scale: float = 1.0,
         seed: int | None = None,
@@ -41,11 +43,12 @@ class MLP(keras.layers.Layer):
         self.input_dim = check_int(input_dim, "input_dim", minimum=0)
         self.hidden_units = check_units(hidden_units)
         self.output_dim = check_int(output_dim, "output_dim")
+        self.context_size = check_int(context_size, "context_size", minimum=0)
         self.activation = activation
         self.output_scale = output_scale
         self.seed = seed
-        self._activation = _check_activation(activation)
-        widths = [input_dim, *self.hidden_units, output_dim]
+        self._activation = check_activation(activation)
+        widths = [input_dim + context_size, *self.hidden_units, output_dim]
         self._kernels, self._biases = [], []
         for i, (fan_in, fan_out) in enumerate(itertools.pairwise(widths)):
             last = i == len(widths) - 2
@@ -69,8 +72,8 @@ class MLP(keras.layers.Layer):
             seed=None if self.seed is None else self.seed + layer,
         )
 
-    def call(self, inputs):
-        x = inputs
+    def call(self, inputs, context=None):
+        x = inputs if context is None else tf.concat([inputs, context], axis=1)
         for kernel, bias in zip(self._kernels[:-1], self._biases[:-1], strict=True):
             x = self._activation(tf.nn.bias_add(tf.matmul(x, kernel), bias))  # [n, units]
         return tf.nn.bias_add(tf.matmul(x, self._kernels[-1]), self._biases[-1])
@@ -80,6 +83,7 @@ class MLP(keras.layers.Layer):
             "input_dim",
             "hidden_units",
             "output_dim",
+            "context_size",
             "activation",
             "output_scale",
             "seed",
@@ -87,7 +91,7 @@ class MLP(keras.layers.Layer):
         return {**super().get_config(), **{name: getattr(self, name) for name in arguments}}
 
 
-def _check_activation(activation: str):
+def check_activation(activation: str):
     try:
         return keras.activations.get(activation)
     except ValueError:

@@ -1,12 +1,14 @@
 """Elementwise steps: standardisation and the preprocessing of pixels."""
 
+import math
+
 import keras
 import numpy as np
+import tensorflow as tf
 
 from genzoo.core.checks import check_number
 from genzoo.core.errors import InvalidInputError
-from genzoo.core.lazy import tfp
-from genzoo.steps.base import FlowStep, bijectors
+from genzoo.steps.base import FlowStep, sum_rows
 
 
 @keras.saving.register_keras_serializable("genzoo")
@@ -47,9 +49,71 @@ class Standardize(FlowStep):
         self.mean.assign(mean.astype(self.mean.dtype))
         self.scale.assign(np.where(rounding, 1.0, scale).astype(self.scale.dtype))
 
-    def bijector(self, context=None):
-        tfb = tfp.bijectors
-        return tfb.Shift(self.mean.value)(tfb.Scale(self.scale.value))
+    def forward_and_log_det(self, x, context=None):
+        return x * self.scale + self.mean, tf.reduce_sum(tf.math.log(self.scale))
+
+    def inverse_and_log_det(self, y, context=None):
+        return (y - self.mean) / self.scale, -tf.reduce_sum(tf.math.log(self.scale))
+
+
+class _LogScale(FlowStep):
+    """Base: y = x exp(s) + t, one s and t for each entry of the weights' shape."""
+
+    def _places(self):
+        return int(np.prod(self.event_shape)) // self.log_scale.shape[0]
+
+    def _shift(self):
+        return 0.0
+
+    def forward_and_log_det(self, x, context=None):
+        log_det = self._places() * tf.reduce_sum(self.log_scale)
+        return x * tf.exp(self.log_scale) + self._shift(), log_det
+
+    def inverse_and_log_det(self, y, context=None):
+        log_det = self._places() * tf.reduce_sum(self.log_scale)
+        return (y - self._shift()) * tf.exp(-self.log_scale), -log_det
+
+
+@keras.saving.register_keras_serializable("genzoo")
+class DiagonalScale(_LogScale):
+    """Scales each feature by a learned factor, exp(s).
+
+    Reference: Dinh, Krueger and Bengio, NICE, 2015.
+    """
+
+    def build_event(self, event_shape):
+        if len(event_shape) != 1:
+            raise self._refuse("vectors", "Put a Flatten after it.")
+        self.log_scale = self.add_weight(shape=event_shape, initializer="zeros", name="log_scale")
+
+
+@keras.saving.register_keras_serializable("genzoo")
+class ActNorm(_LogScale):
+    """Scales and shifts each channel (the last axis); both learned.
+
+    Starts such that the first batch has mean 0 and variance 1 by channel on the base side.
+
+    Reference: Kingma and Dhariwal, Glow, 2018.
+    """
+
+    starts = True
+
+    def build_event(self, event_shape):
+        shape = event_shape[-1:]
+        self.log_scale = self.add_weight(shape=shape, initializer="zeros", name="log_scale")
+        self.shift = self.add_weight(shape=shape, initializer="zeros", name="shift")
+
+    def _shift(self):
+        return self.shift
+
+    def start(self, y, context=None):
+        mean, variance = tf.nn.moments(y, axes=list(range(y.shape.rank - 1)))
+        scale = tf.sqrt(variance)
+        # a constant channel keeps scale 1
+        constant = scale <= 1e-6 * (tf.abs(mean) + 1e-6)
+        self.shift.assign(mean)
+        self.log_scale.assign(tf.where(constant, 0.0, tf.math.log(tf.where(constant, 1.0, scale))))
+        return super().start(y, context)
 
 
 @keras.saving.register_keras_serializable("genzoo")
@@ -87,9 +151,14 @@ class PixelScale(FlowStep):
         self.low.assign(low)
         self.high.assign(high)
 
-    def bijector(self, context=None):
-        tfb = tfp.bijectors
-        return tfb.Shift(self.low.value)(tfb.Scale(self.high.value - self.low.value))
+    def _log_det(self):
+        return int(np.prod(self.event_shape)) * tf.math.log(self.high - self.low)
+
+    def forward_and_log_det(self, x, context=None):
+        return self.low + (self.high - self.low) * x, self._log_det()
+
+    def inverse_and_log_det(self, y, context=None):
+        return (y - self.low) / (self.high - self.low), -self._log_det()
 
 
 @keras.saving.register_keras_serializable("genzoo")
@@ -110,5 +179,29 @@ class Logit(FlowStep):
         if self.alpha >= 0.5:
             raise InvalidInputError(f"Expected alpha below 0.5. Received: alpha={alpha!r}")
 
-    def bijector(self, context=None):
-        return bijectors.Logit(self.alpha, len(self.event_shape), self.compute_dtype)
+    def _log_slope(self, x):
+        # d/dx of (sigmoid(x) - alpha) / (1 - 2 alpha)
+        return -tf.nn.softplus(x) - tf.nn.softplus(-x) - math.log(1 - 2 * self.alpha)
+
+    def forward_and_log_det(self, x, context=None):
+        y = (tf.sigmoid(x) - self.alpha) / (1 - 2 * self.alpha)
+        return y, sum_rows(self._log_slope(x))
+
+    def inverse_and_log_det(self, y, context=None):
+        u = self.alpha + (1 - 2 * self.alpha) * y
+        # rounding, or real data beyond the range of the training data
+        edge = 1e-6 if y.dtype == tf.float32 else 1e-12
+        u = tf.clip_by_value(u, edge, 1 - edge)
+        x = tf.math.log(u) - tf.math.log1p(-u)
+        return x, -sum_rows(self._log_slope(x))
+
+
+@keras.saving.register_keras_serializable("genzoo")
+class Center(FlowStep):
+    """The unit interval on the data side is [-1/2, 1/2] on the base side."""
+
+    def forward_and_log_det(self, x, context=None):
+        return x + 0.5, tf.zeros([], x.dtype)
+
+    def inverse_and_log_det(self, y, context=None):
+        return y - 0.5, tf.zeros([], y.dtype)

@@ -82,18 +82,20 @@ class VAE(DensityModel):
         dtype = self.dtype_policy.name
         seed = self.seed
         self.encoder = MLP(
-            self.event_size + self.context_size,
+            self.event_size,
             self.hidden_units,
             2 * self.latent_dim,
+            context_size=self.context_size,
             activation=activation,
             seed=seed,
             dtype=dtype,
             name="encoder",
         )
         self.decoder = MLP(
-            self.latent_dim + self.context_size,
+            self.latent_dim,
             self.hidden_units[::-1],
             self.event_size,
+            context_size=self.context_size,
             activation=activation,
             seed=None if seed is None else seed + 100,
             dtype=dtype,
@@ -136,8 +138,8 @@ class VAE(DensityModel):
     def _to_real(self, x, seed, first_row):
         if self.likelihood_name != "bernoulli":
             return super()._to_real(x, seed, first_row)
-        x = tf.cast(x, self.compute_dtype)
-        return tf.cast(x > self._threshold(), self.compute_dtype)
+        x = tf.cast(x, self.float_dtype)
+        return tf.cast(x > self._threshold(), self.float_dtype), 0.0
 
     def _threshold(self) -> float:
         levels = self.data_spec.levels
@@ -145,25 +147,25 @@ class VAE(DensityModel):
 
     def _preprocess(self, x) -> tuple[tf.Tensor, tf.Tensor]:
         """Return flat data on the model's side [n, D] and the log-det of the way there."""
-        log_det = tf.zeros([], self.compute_dtype)
+        log_det = tf.zeros([], self.float_dtype)
         if self.preprocessing is not None:
             x, log_det = self.preprocessing.inverse_and_log_det(x)
         return tf.reshape(x, [-1, self.event_size]), log_det
 
     def posterior(self, flat, context=None) -> tuple[tf.Tensor, tf.Tensor]:
         """Return mean and log-variance of q(z | x), each [n, latent_dim]."""
-        mean, log_variance = tf.split(self.encoder(_join(flat, context)), 2, axis=1)
+        mean, log_variance = tf.split(self.encoder(flat, context), 2, axis=1)
         limit = _LOG_VARIANCE_LIMIT
         return mean, limit * tf.tanh(log_variance / limit)
 
     def _draw(self, mean, log_variance, seed, first_row):
         seed = tf.random.experimental.stateless_fold_in(seed, _LATENT)
-        n, dtype = tf.shape(mean)[0], self.compute_dtype
+        n, dtype = tf.shape(mean)[0], self.float_dtype
         noise = normal_rows(n, (self.latent_dim,), seed, first_row, dtype)
         return mean + tf.exp(0.5 * log_variance) * noise, noise
 
     def _reconstruct(self, flat, z, context):
-        return self.output_distribution.log_prob(flat, self.decoder(_join(z, context)))
+        return self.output_distribution.log_prob(flat, self.decoder(z, context))
 
     def _objective(self, x, context, seed, first_row):
         flat, log_det = self._preprocess(x)
@@ -193,16 +195,17 @@ class VAE(DensityModel):
 
     def _sample(self, n, context, temperature, seed):
         latent_seed, output_seed = tf.unstack(tf.random.split(seed))
-        z = tf.random.stateless_normal([n, self.latent_dim], latent_seed, dtype=self.compute_dtype)
-        output = self.decoder(_join(temperature * z, context))
+        z = tf.random.stateless_normal([n, self.latent_dim], latent_seed, dtype=self.float_dtype)
+        output = self.decoder(temperature * z, context)
         return self._to_event(self.output_distribution.sample(output, output_seed))
 
     def _encode(self, x, context, first_row):
-        flat, _ = self._preprocess(self._to_real(x, make_seed(0), first_row))
+        real, _ = self._to_real(x, make_seed(0), first_row)
+        flat, _ = self._preprocess(real)
         return self.posterior(flat, context)[0]
 
     def _decode(self, z, context):
-        mean = self.output_distribution.mean(self.decoder(_join(z, context)))
+        mean = self.output_distribution.mean(self.decoder(z, context))
         return self.data_spec.to_data(self._to_event(mean))
 
     def get_config(self):
@@ -226,11 +229,7 @@ class VAE(DensityModel):
         Returns:
             Array [n, *event_shape]; for binarised data the mean is rounded to a level.
         """
-        self._check_fitted("decode")
-        z = checks.check_array(z, (self.latent_dim,), "z").astype(self.compute_dtype)
-        encoded = self.encode_context(self.context_spec.check(context, len(z), self._class_name()))
-        graph = self._graphs.get("decode", lambda: tf.function(self._decode, autograph=False))
-        return graph(tf.convert_to_tensor(z), encoded).numpy()
+        return self.map_latents("decode", self._decode, z, (self.latent_dim,), context)
 
     def reconstruct(self, x: Any, *, context: Any = None) -> np.ndarray:
         """Return `decode(encode(x))`."""
@@ -239,7 +238,7 @@ class VAE(DensityModel):
     def export_signatures(self):
         """As in `DensityModel`, with `encode(x)` (the mean of z) and `decode(z)`."""
         context = [self.context_spec.signature()] if self.context_size else []
-        z = tf.TensorSpec([None, self.latent_dim], self.compute_dtype, name="z")
+        z = tf.TensorSpec([None, self.latent_dim], self.float_dtype, name="z")
 
         def encode(x, context=None):
             return self._encode(x, self.encode_context(context), tf.constant(0, tf.int64))
@@ -252,7 +251,3 @@ class VAE(DensityModel):
             "encode": (encode, [self._x_signature(), *context]),
             "decode": (decode, [z, *context]),
         }
-
-
-def _join(x, context):
-    return x if context is None else tf.concat([x, context], axis=1)

@@ -1,0 +1,120 @@
+"""Glow: actnorm, invertible 1 x 1 convolutions and couplings."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from genzoo.core.checks import check_choice, check_int, check_units
+from genzoo.core.registry import register
+from genzoo.flows.flow import Flow
+from genzoo.flows.stacks import check_levels
+from genzoo.steps import (
+    ActNorm,
+    Chain,
+    Coupling,
+    FactorOut,
+    Flatten,
+    ImageCoupling,
+    LULinear,
+    Squeeze,
+)
+
+
+@register("glow")
+class Glow(Flow):
+    """Steps of actnorm, an invertible 1 x 1 convolution and a coupling, on several scales.
+
+    Each level squeezes 2 x 2 pixels into channels and takes `num_steps` steps; then half of the
+    channels leave for the base, whose mean and scale are predicted from the other half. On
+    vectors there is one level, with matrices for convolutions and MLPs for networks.
+
+    Args:
+        event_shape: Shape of one example, such as `(32, 32, 3)` or `(43,)`.
+        num_levels: Images: levels; `None` for as many as the size allows, up to 3.
+        num_steps: Steps a level.
+        coupling: `"affine"` or `"additive"`.
+        filters: Images: channels of the couplings' networks.
+        hidden_units: Vectors: widths of the couplings' networks.
+        activation: Name of a Keras activation.
+        **flow_arguments: `base`, `preprocessing` (the paper's for images), `alpha`,
+            `dequantization`, `levels`, `context_dim`, `num_classes`, `seed`, `name`, `dtype`; see
+            `Flow`.
+
+    Raises:
+        InvalidInputError: For images whose height and width do not halve as often as there are
+            levels.
+
+    Example:
+
+    >>> x = genzoo.data.load("digits").x_train
+    >>> model = genzoo.Glow((8, 8, 1), num_steps=1, filters=4, seed=0)
+    >>> history = model.fit(x[:256], epochs=1, verbose=0)
+    >>> model.bits_per_dim(x[:3]).shape, model.sample(5, seed=0).shape
+    ((3,), (5, 8, 8, 1))
+
+    Reference: Kingma and Dhariwal, Glow: generative flow with invertible 1x1 convolutions, 2018.
+    """
+
+    mixed_precision = True
+    image_preprocessing = "glow"
+
+    def __init__(
+        self,
+        event_shape: tuple[int, ...] | int,
+        *,
+        num_levels: int | None = None,
+        num_steps: int = 8,
+        coupling: str = "affine",
+        filters: int = 64,
+        hidden_units: Sequence[int] = (128, 128),
+        activation: str = "relu",
+        **flow_arguments: Any,
+    ):
+        super().__init__(event_shape, **flow_arguments)
+        self.num_levels = None if num_levels is None else check_int(num_levels, "num_levels")
+        self.num_steps = check_int(num_steps, "num_steps")
+        self.coupling = check_choice(coupling, ("affine", "additive"), "coupling")
+        self.filters = check_int(filters, "filters")
+        self.hidden_units = check_units(hidden_units)
+        self.activation = activation
+        if len(self.event_shape) == 3:
+            levels = check_levels(self.event_shape, self.num_levels, least_side=2, squeezes=1)
+            self.set_steps(self._level(0, levels))
+        else:
+            steps = [self._step(i, images=False) for i in range(self.num_steps)]
+            self.set_steps([*steps, *self.flattening()])
+
+    def _level(self, level, num_levels):
+        dtype = self.dtype_policy
+        first = (self.num_steps + 1) * level
+        steps = [self._step(first + i, images=True) for i in range(self.num_steps)]
+        if level == num_levels - 1:
+            deeper = [Flatten(dtype=dtype)]
+        else:
+            prior = ImageCoupling(
+                "channel",
+                "second",
+                network="linear",
+                context_size=self.context_size,
+                seed=self.step_seed(first + self.num_steps),
+                dtype=dtype,
+            )
+            deeper = [FactorOut(self._level(level + 1, num_levels), dtype=dtype), prior]
+        return [*deeper, *steps, Squeeze(dtype=dtype)]
+
+    def _step(self, index, images):
+        seed, dtype = self.step_seed(index), self.dtype_policy
+        shared = {
+            "transform": self.coupling,
+            "half": "second",
+            "activation": self.activation,
+            "context_size": self.context_size,
+            "seed": seed,
+            "dtype": dtype,
+        }
+        if images:
+            coupling = ImageCoupling("channel", filters=self.filters, **shared)
+        else:
+            coupling = Coupling(hidden_units=self.hidden_units, **shared)
+        return Chain(
+            [coupling, LULinear(seed=seed, dtype=dtype), ActNorm(dtype=dtype)], dtype=dtype
+        )

@@ -1,0 +1,94 @@
+"""How the flows stack their steps."""
+
+from collections.abc import Callable, Sequence
+
+from genzoo.core.checks import check_choice
+from genzoo.core.errors import InvalidInputError
+from genzoo.steps import FlowStep, LULinear, Permutation
+
+PERMUTATIONS = ("random", "reverse", "lu", None)
+
+
+def mixed(
+    flow,
+    make: Callable[[int], FlowStep],
+    count: int,
+    permutation: str | None,
+    *,
+    every: int = 1,
+) -> list[FlowStep]:
+    """Return `count` steps on vectors with a mixing of the features between them.
+
+    Args:
+        flow: The flow, whose seeds and dtype the mixings take.
+        make: Makes step i.
+        count: Number of steps.
+        permutation: `"random"` (drawn from the seed, saved with the weights), `"reverse"`,
+            `"lu"` (a learned matrix), or `None`.
+        every: Steps between two mixings.
+    """
+    check_choice(permutation, PERMUTATIONS, "permutation")
+    steps: list[FlowStep] = []
+    for i in range(count):
+        if i and i % every == 0 and permutation is not None:
+            seed = flow.step_seed(i - 1)
+            if permutation == "lu":
+                steps.append(LULinear(seed=seed, dtype=flow.dtype_policy))
+            else:
+                steps.append(Permutation(permutation, seed=seed, dtype=flow.dtype_policy))
+        steps.append(make(i))
+    return steps
+
+
+def half(i: int) -> str:
+    """Return which half coupling `i` of a stack transforms: they take turns."""
+    return ("first", "second")[i % 2]
+
+
+def coupling_stack(
+    flow, make: Callable[[int], FlowStep], count: int, permutation: str | None
+) -> list[FlowStep]:
+    """Return couplings that take turns, the features mixed after each pair.
+
+    With three features or fewer the turns alone mix better, and there is no mixing.
+    """
+    check_choice(permutation, PERMUTATIONS, "permutation")
+    if flow.event_size < 2:
+        raise InvalidInputError(
+            f"Expected at least 2 features for couplings. Received: event_shape={flow.event_shape}."
+            " For one feature use GaussianMixture or MAF."
+        )
+    kind = permutation if flow.event_size > 3 else None
+    return mixed(flow, make, count, kind, every=2)
+
+
+def check_levels(
+    event_shape: Sequence[int], num_levels: int | None, *, least_side: int, squeezes: int
+) -> int:
+    """Return the number of levels of a multi-scale flow, as many as fit up to 3 by default.
+
+    Args:
+        event_shape: (height, width, channels).
+        num_levels: As asked for; `None` for the default.
+        least_side: Height and width below which the default squeezes no further.
+        squeezes: Squeezes of a flow of one level.
+    """
+    height, width = event_shape[:2]
+    fits = 0
+    while height % 2 == 0 and width % 2 == 0:
+        height, width = height // 2, width // 2
+        fits += 1
+        if num_levels is None and min(height, width) < least_side:
+            fits -= 1
+            break
+    largest = fits + 1 - squeezes
+    if num_levels is None:
+        num_levels = min(max(largest, 1), 3)
+    if num_levels > largest:
+        raise InvalidInputError(
+            f"Expected height and width that halve {num_levels - 1 + squeezes} times without "
+            f"remainder for num_levels={num_levels}. Received: event_shape={tuple(event_shape)}. "
+            "Pad or crop the images, for example np.pad(x, ((0, 0), (2, 2), (2, 2), (0, 0))) "
+            "from 28 to 32, or reshape them to vectors, x.reshape(len(x), -1)."
+        )
+    return num_levels

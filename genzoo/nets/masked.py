@@ -1,0 +1,190 @@
+"""MADE: a network whose outputs for a coordinate see the coordinates before it."""
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from genzoo.core.checks import check_int, check_units
+from genzoo.core.errors import InvalidInputError
+from genzoo.nets.mlp import check_activation
+
+_NUM_BLOCKS = 4
+
+
+def made_degrees(
+    input_dim: int, hidden_units: Sequence[int], has_context: bool
+) -> list[np.ndarray]:
+    """Return the degrees of the hidden units of each layer, ascending and evenly spread.
+
+    A unit of degree m sees the first m coordinates; 0 is of use where there is a context.
+    """
+    lowest = 0 if has_context or input_dim == 1 else 1
+    return [np.linspace(lowest, input_dim - 1, units).round().astype(int) for units in hidden_units]
+
+
+class _MaskedKernel:
+    """A masked kernel in blocks of columns; of each, the rows that its mask leaves open.
+
+    Degrees ascend, so a block of columns sees a leading stretch of rows: what the mask would
+    throw away is neither stored nor multiplied, but for the corners of the blocks.
+
+    Args:
+        layer: Keras layer that owns the weights.
+        rows, columns: Degrees; a column sees the rows whose degree is not above its own.
+        copies: Each column comes in this many copies, side by side.
+        seed: Fixes the initial weights; `zeros` starts them at zero.
+    """
+
+    def __init__(self, layer, name, rows, columns, *, copies=1, seed=None, zeros=False):
+        self.rows, self.columns, self.copies = rows, columns, copies
+        edges = np.unique(np.linspace(0, len(columns), _NUM_BLOCKS + 1).astype(int))
+        self.blocks = []
+        for i, (start, stop) in enumerate(itertools.pairwise(edges)):
+            seen = int(np.searchsorted(rows, columns[stop - 1], side="right"))
+            mask = rows[:seen, None] <= columns[None, start:stop]
+            mask = np.repeat(mask, copies, axis=1).astype("float32")
+            limit = (
+                math.sqrt(6.0 / max(mask.sum(0).mean() + mask.sum(1).mean(), 1.0)) if seen else 0
+            )
+            own = None if seed is None else seed + i
+            initializer = "zeros" if zeros else keras.initializers.RandomUniform(-limit, limit, own)
+            kernel = None
+            if seen:
+                kernel = layer.add_weight(
+                    shape=mask.shape, initializer=initializer, name=f"{name}_{i}"
+                )
+            self.blocks.append((kernel, mask))
+
+    def _kernel(self, block, dtype):
+        kernel, mask = self.blocks[block]
+        return tf.cast(kernel, dtype) * tf.cast(mask, dtype)
+
+    def multiply(self, x: tf.Tensor) -> tf.Tensor:
+        """Return x [n, rows] times the masked kernel, [n, columns * copies]."""
+        products = []
+        for i, (kernel, mask) in enumerate(self.blocks):
+            if kernel is None:
+                products.append(tf.zeros([tf.shape(x)[0], mask.shape[1]], x.dtype))
+            else:
+                products.append(tf.matmul(x[:, : mask.shape[0]], self._kernel(i, x.dtype)))
+        return tf.concat(products, axis=1)
+
+    def dense(self, dtype: str) -> tf.Tensor:
+        """Return the whole masked kernel, [rows, columns * copies]."""
+        parts = []
+        for i, (kernel, mask) in enumerate(self.blocks):
+            missing = len(self.rows) - mask.shape[0]
+            if kernel is None:
+                parts.append(tf.zeros([missing, mask.shape[1]], dtype))
+            else:
+                parts.append(tf.pad(self._kernel(i, dtype), [[0, missing], [0, 0]]))
+        return tf.concat(parts, axis=1)
+
+
+@keras.saving.register_keras_serializable("genzoo")
+class MADE(keras.layers.Layer):
+    """A masked autoencoder: the parameters of coordinate i see coordinates 0 .. i - 1 alone.
+
+    Args:
+        input_dim: Number of coordinates D.
+        hidden_units: Widths of the hidden layers, at least one.
+        num_parameters: Parameters P of a coordinate.
+        context_size: Width of a context that all coordinates see; 0 for none.
+        activation: Name of a Keras activation.
+        seed: Fixes the initial weights; the last layer starts at zero.
+
+    Shapes: [n, D] and context [n, context_size] to [n, D * P], coordinate by coordinate.
+
+    Reference: Germain, Gregor, Murray and Larochelle, MADE, 2015.
+    """
+
+    def __init__(
+        self,
+        input_dim: int,
+        hidden_units: Sequence[int],
+        num_parameters: int,
+        *,
+        context_size: int = 0,
+        activation: str = "relu",
+        seed: int | None = None,
+        **layer_arguments: Any,
+    ):
+        super().__init__(**layer_arguments)
+        self.input_dim = check_int(input_dim, "input_dim")
+        self.hidden_units = check_units(hidden_units)
+        if not self.hidden_units:
+            raise InvalidInputError(
+                "Expected hidden_units of at least one layer for a masked network. "
+                f"Received: hidden_units={hidden_units!r}"
+            )
+        self.num_parameters = check_int(num_parameters, "num_parameters")
+        self.context_size = check_int(context_size, "context_size", minimum=0)
+        self.activation = activation
+        self.seed = seed
+        self._activation = check_activation(activation)
+        seen = np.arange(1, input_dim + 1)
+        self._kernels, self._biases = [], []
+        all_degrees = made_degrees(input_dim, self.hidden_units, bool(context_size))
+        for i, degrees in enumerate(all_degrees):
+            self._add(f"kernel_{i}", seen, degrees, i)
+            seen = degrees
+        self._add("kernel_out", seen, np.arange(input_dim), None, num_parameters)
+        self._context_kernel = None
+        if context_size:
+            self._context_kernel = self.add_weight(
+                shape=(context_size, self.hidden_units[0]),
+                initializer=keras.initializers.GlorotUniform(seed),
+                name="context_kernel",
+            )
+        self.built = True
+
+    def _add(self, name, rows, columns, index, copies=1):
+        seed = None if self.seed is None else self.seed + 100 * (index or 0)
+        kernel = _MaskedKernel(
+            self, name, rows, columns, copies=copies, seed=seed, zeros=index is None
+        )
+        self._kernels.append(kernel)
+        self._biases.append(
+            self.add_weight(
+                shape=(copies * len(columns),),
+                initializer="zeros",
+                name=name.replace("kernel", "bias"),
+            )
+        )
+
+    def first_bias(self, n: tf.Tensor, context: tf.Tensor | None) -> tf.Tensor:
+        """Return what the first hidden layer adds to its product with x, [n, hidden_units[0]]."""
+        bias = tf.convert_to_tensor(self._biases[0])
+        if self._context_kernel is None:
+            return tf.broadcast_to(bias, [n, self.hidden_units[0]])
+        return tf.matmul(tf.cast(context, bias.dtype), self._context_kernel) + bias
+
+    def dense_weights(self, dtype: str) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
+        """Return the masked kernels, and the biases after the first layer's."""
+        kernels = [kernel.dense(dtype) for kernel in self._kernels]
+        return kernels, [tf.cast(bias, dtype) for bias in self._biases[1:]]
+
+    def call(self, inputs, context=None):
+        x = self._kernels[0].multiply(inputs)
+        x = tf.nn.bias_add(x, self._biases[0])
+        if self._context_kernel is not None:
+            x += tf.matmul(context, self._context_kernel)
+        for kernel, bias in zip(self._kernels[1:], self._biases[1:], strict=True):
+            x = tf.nn.bias_add(kernel.multiply(self._activation(x)), bias)
+        return x
+
+    def get_config(self):
+        arguments = (
+            "input_dim",
+            "hidden_units",
+            "num_parameters",
+            "context_size",
+            "activation",
+            "seed",
+        )
+        return {**super().get_config(), **{name: getattr(self, name) for name in arguments}}

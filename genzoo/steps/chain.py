@@ -1,0 +1,219 @@
+"""Steps one after the other, and steps inside out."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from genzoo.core.gradients import implicit_gradients_wanted
+from genzoo.steps.base import FlowStep
+
+
+class SharedTraces:
+    """Traces a repeated step once: equal steps run one function, with their weights as inputs.
+
+    Steps that XLA speeds up are compiled by it, and equal ones once.
+    """
+
+    def __init__(self, steps: Sequence[FlowStep]):
+        signatures = [step.signature() for step in steps]
+        self._signatures = {
+            id(step): signature
+            for step, signature in zip(steps, signatures, strict=True)
+            if step.compiled or signatures.count(signature) > 1
+        }
+        self._functions: dict[Any, Callable[..., Any]] = {}
+
+    def run(self, step: FlowStep, method: str, x: tf.Tensor, context: tf.Tensor | None):
+        """Return `step.forward_and_log_det(x, context)`, or the method named."""
+        signature = self._signatures.get(id(step))
+        if signature is None:
+            return getattr(step, method)(x, context)
+        key = (signature, method, implicit_gradients_wanted())
+        if key not in self._functions:
+            self._functions[key] = tf.function(
+                self._with_weights(step, method),
+                autograph=False,
+                jit_compile=True if step.compiled else None,
+            )
+        values = [tf.convert_to_tensor(v.value) for v in step.variables]
+        return self._functions[key](values, x, context)
+
+    @staticmethod
+    def _with_weights(step: FlowStep, method: str) -> Callable[..., Any]:
+        def run(values, x, context):
+            mapping = list(zip(step.variables, values, strict=True))
+            with keras.StatelessScope(state_mapping=mapping):
+                return getattr(step, method)(x, context)
+
+        return run
+
+
+class _Composite(FlowStep):
+    """A step made of steps, which its config holds."""
+
+    @property
+    def starts(self):
+        return any(step.starts for step in self.steps)
+
+    def signature(self):
+        shapes = [step.signature() for step in self.steps]
+        return "\n".join([type(self).__qualname__, str(self.event_shape), *shapes])
+
+    def get_config(self):
+        steps = [keras.saving.serialize_keras_object(step) for step in self.steps]
+        return {**super().get_config(), "steps": steps}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]):
+        steps = [keras.saving.deserialize_keras_object(step) for step in config.pop("steps")]
+        return cls(steps, **config)
+
+
+@keras.saving.register_keras_serializable("genzoo")
+class Chain(_Composite):
+    """Steps one after the other, first to last from the base to the data.
+
+    Args:
+        steps: Flow steps.
+    """
+
+    def __init__(self, steps: Sequence[FlowStep], **layer_arguments):
+        super().__init__(**layer_arguments)
+        self.steps = list(steps)
+        self.shares_traces = True
+
+    def build_event(self, event_shape):
+        self._base_shape = event_shape
+        for step in reversed(self.steps):
+            step.build((None, *self._base_shape))
+            self._base_shape = step.base_shape
+        self._traces = SharedTraces(list(self.steps))
+
+    @property
+    def base_shape(self):
+        return self._base_shape
+
+    def _run(self, step, method, x, context):
+        if self.shares_traces:
+            return self._traces.run(step, method, x, context)
+        return getattr(step, method)(x, context)
+
+    def forward_and_log_det(self, x, context=None):
+        total = tf.zeros([tf.shape(x)[0]], x.dtype)
+        for step in self.steps:
+            x, log_det = self._run(step, "forward_and_log_det", x, context)
+            total += log_det
+        return x, total
+
+    def inverse_and_log_det(self, y, context=None):
+        total = tf.zeros([tf.shape(y)[0]], y.dtype)
+        for step in reversed(self.steps):
+            y, log_det = self._run(step, "inverse_and_log_det", y, context)
+            total += log_det
+        return y, total
+
+    def start(self, y, context=None):
+        for step in reversed(self.steps):
+            y = step.start(y, context)
+        return y
+
+
+@keras.saving.register_keras_serializable("genzoo")
+class FactorOut(_Composite):
+    """Sends half of the channels to the base at once, and the others through more steps.
+
+    inverse:  y = (kept, out),   x = (chain^-1(kept), out), flat
+
+    A coupling before it that transforms `out` given `kept` is Glow's learned prior.
+
+    Args:
+        steps: Steps on the kept half of the channels, from the base to the data.
+
+    Reference: Dinh, Sohl-Dickstein and Bengio, Density estimation using Real NVP, 2017.
+    """
+
+    def __init__(self, steps: Sequence[FlowStep], **layer_arguments):
+        super().__init__(**layer_arguments)
+        self.steps = list(steps)
+
+    def build_event(self, event_shape):
+        if event_shape[-1] < 2:
+            raise self._refuse("at least 2 channels", "Put a Squeeze before it.")
+        *space, channels = event_shape
+        self._kept = channels - channels // 2
+        self.chain = Chain(self.steps, dtype=self.dtype_policy)
+        self.chain.build((None, *space, self._kept))
+        self._out_shape = (*space, channels // 2)
+
+    @property
+    def base_shape(self):
+        size = 1
+        for n in self.event_shape:
+            size *= n
+        return (size,)
+
+    def _halves(self, y):
+        return y[..., : self._kept], y[..., self._kept :]
+
+    @staticmethod
+    def _join(x, out):
+        n = tf.shape(x)[0]
+        return tf.concat([tf.reshape(x, [n, -1]), tf.reshape(out, [n, -1])], axis=1)
+
+    def forward_and_log_det(self, x, context=None):
+        size = 1
+        for n in self.chain.base_shape:
+            size *= n
+        inner = tf.reshape(x[:, :size], [-1, *self.chain.base_shape])
+        kept, log_det = self.chain.forward_and_log_det(inner, context)
+        out = tf.reshape(x[:, size:], [-1, *self._out_shape])
+        return tf.concat([kept, out], axis=-1), log_det
+
+    def inverse_and_log_det(self, y, context=None):
+        kept, out = self._halves(y)
+        x, log_det = self.chain.inverse_and_log_det(kept, context)
+        return self._join(x, out), log_det
+
+    def start(self, y, context=None):
+        kept, out = self._halves(y)
+        return self._join(self.chain.start(kept, context), out)
+
+
+@keras.saving.register_keras_serializable("genzoo")
+class Inverse(FlowStep):
+    """A step turned round: what was towards the base is towards the data.
+
+    Args:
+        step: A flow step that keeps the shape.
+    """
+
+    def __init__(self, step: FlowStep, **layer_arguments):
+        super().__init__(**layer_arguments)
+        self.step = step
+
+    @property
+    def compiled(self):
+        return self.step.compiled
+
+    def build_event(self, event_shape):
+        self.step.build((None, *event_shape))
+
+    def forward_and_log_det(self, x, context=None):
+        return self.step.inverse_and_log_det(x, context)
+
+    def inverse_and_log_det(self, y, context=None):
+        return self.step.forward_and_log_det(y, context)
+
+    def signature(self):
+        return "inverse " + self.step.signature()
+
+    def get_config(self):
+        step = keras.saving.serialize_keras_object(self.step)
+        return {**super().get_config(), "step": step}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]):
+        step = keras.saving.deserialize_keras_object(config.pop("step"))
+        return cls(step, **config)
