@@ -185,6 +185,8 @@ def torch_flow(peer: str, name: str):
     flow = {"zuko": zuko_flow, "nflows": nflows_flow, "normflows": normflows_flow}[peer](name)
     if peer == "zuko":
         return flow, lambda rows: flow().log_prob(rows)
+    if name == "glow":
+        return flow, lambda rows: flow.log_prob(rows, None)
     return flow, flow.log_prob
 
 

@@ -13,7 +13,9 @@ from genzoo.core.checks import check_int, check_units
 from genzoo.core.errors import InvalidInputError
 from genzoo.nets.mlp import check_activation
 
-_NUM_BLOCKS = 4
+_NUM_BLOCKS = 2
+# below this width the multiplications saved do not pay for the operations added
+_LEAST_UNITS_IN_BLOCKS = 256
 
 
 def made_degrees(
@@ -30,59 +32,60 @@ def made_degrees(
 class _MaskedKernel:
     """A masked kernel in blocks of columns; of each, the rows that its mask leaves open.
 
-    Degrees ascend, so a block of columns sees a leading stretch of rows: what the mask would
-    throw away is neither stored nor multiplied, but for the corners of the blocks.
+    Degrees ascend. A block of columns is those with degrees up to a limit and above the one
+    before; it sees the blocks of rows up to its own. What lies beyond is neither stored nor
+    multiplied: of a large network nearly half.
 
     Args:
         layer: Keras layer that owns the weights.
         rows, columns: Degrees; a column sees the rows whose degree is not above its own.
+        limits: Largest degree of each block.
         copies: Each column comes in this many copies, side by side.
         seed: Fixes the initial weights; `zeros` starts them at zero.
     """
 
-    def __init__(self, layer, name, rows, columns, *, copies=1, seed=None, zeros=False):
-        self.rows, self.columns, self.copies = rows, columns, copies
-        edges = np.unique(np.linspace(0, len(columns), _NUM_BLOCKS + 1).astype(int))
-        self.blocks = []
+    def __init__(self, layer, name, rows, columns, limits, *, copies=1, seed=None, zeros=False):
+        self._num_rows = len(rows)
+        edges = [0, *np.searchsorted(columns, limits, side="right")]
+        self.widths = [copies * int(b - a) for a, b in itertools.pairwise(edges)]
+        self._blocks = []
         for i, (start, stop) in enumerate(itertools.pairwise(edges)):
-            seen = int(np.searchsorted(rows, columns[stop - 1], side="right"))
+            seen = int(np.searchsorted(rows, limits[i], side="right"))
             mask = rows[:seen, None] <= columns[None, start:stop]
             mask = np.repeat(mask, copies, axis=1).astype("float32")
-            limit = (
-                math.sqrt(6.0 / max(mask.sum(0).mean() + mask.sum(1).mean(), 1.0)) if seen else 0
-            )
-            own = None if seed is None else seed + i
-            initializer = "zeros" if zeros else keras.initializers.RandomUniform(-limit, limit, own)
             kernel = None
-            if seen:
+            if mask.any():
+                limit = math.sqrt(6.0 / (mask.sum(0).mean() + mask.sum(1).mean()))
+                own = None if seed is None else seed + i
+                start_at = keras.initializers.RandomUniform(-limit, limit, own)
                 kernel = layer.add_weight(
-                    shape=mask.shape, initializer=initializer, name=f"{name}_{i}"
+                    shape=mask.shape,
+                    initializer="zeros" if zeros else start_at,
+                    name=f"{name}_{i}",
                 )
-            self.blocks.append((kernel, mask))
+            self._blocks.append((kernel, mask))
 
-    def _kernel(self, block, dtype):
-        kernel, mask = self.blocks[block]
-        return tf.cast(kernel, dtype) * tf.cast(mask, dtype)
-
-    def multiply(self, x: tf.Tensor) -> tf.Tensor:
-        """Return x [n, rows] times the masked kernel, [n, columns * copies]."""
+    def multiply(self, x: list[tf.Tensor]) -> list[tf.Tensor]:
+        """Return the product with the masked kernel, both in blocks, [n, width] each."""
         products = []
-        for i, (kernel, mask) in enumerate(self.blocks):
+        for i, (kernel, mask) in enumerate(self._blocks):
             if kernel is None:
-                products.append(tf.zeros([tf.shape(x)[0], mask.shape[1]], x.dtype))
+                products.append(tf.zeros([tf.shape(x[0])[0], self.widths[i]], x[0].dtype))
             else:
-                products.append(tf.matmul(x[:, : mask.shape[0]], self._kernel(i, x.dtype)))
-        return tf.concat(products, axis=1)
+                seen = tf.concat(x[: i + 1], axis=1) if i else x[0]
+                products.append(tf.matmul(seen, kernel * tf.cast(mask, seen.dtype)))
+        return products
 
     def dense(self, dtype: str) -> tf.Tensor:
         """Return the whole masked kernel, [rows, columns * copies]."""
         parts = []
-        for i, (kernel, mask) in enumerate(self.blocks):
-            missing = len(self.rows) - mask.shape[0]
+        for kernel, mask in self._blocks:
+            missing = self._num_rows - mask.shape[0]
             if kernel is None:
-                parts.append(tf.zeros([missing, mask.shape[1]], dtype))
+                parts.append(tf.zeros([self._num_rows, mask.shape[1]], dtype))
             else:
-                parts.append(tf.pad(self._kernel(i, dtype), [[0, missing], [0, 0]]))
+                weights = tf.cast(kernel, dtype) * tf.cast(mask, dtype)
+                parts.append(tf.pad(weights, [[0, missing], [0, 0]]))
         return tf.concat(parts, axis=1)
 
 
@@ -127,7 +130,14 @@ class MADE(keras.layers.Layer):
         self.activation = activation
         self.seed = seed
         self._activation = check_activation(activation)
+        blocks = 1
+        if min(self.hidden_units) >= _LEAST_UNITS_IN_BLOCKS:
+            blocks = min(_NUM_BLOCKS, input_dim)
+        limits = np.linspace(0, input_dim - 1, blocks + 1).round().astype(int)[1:]
+        # the last coordinate, which none sees, has a degree of its own
+        self._limits = [*limits[:-1], input_dim]
         seen = np.arange(1, input_dim + 1)
+        self._input_widths = np.diff([0, *np.searchsorted(seen, self._limits, "right")]).tolist()
         self._kernels, self._biases = [], []
         all_degrees = made_degrees(input_dim, self.hidden_units, bool(context_size))
         for i, degrees in enumerate(all_degrees):
@@ -146,7 +156,7 @@ class MADE(keras.layers.Layer):
     def _add(self, name, rows, columns, index, copies=1):
         seed = None if self.seed is None else self.seed + 100 * (index or 0)
         kernel = _MaskedKernel(
-            self, name, rows, columns, copies=copies, seed=seed, zeros=index is None
+            self, name, rows, columns, self._limits, copies=copies, seed=seed, zeros=index is None
         )
         self._kernels.append(kernel)
         self._biases.append(
@@ -170,13 +180,17 @@ class MADE(keras.layers.Layer):
         return kernels, [tf.cast(bias, dtype) for bias in self._biases[1:]]
 
     def call(self, inputs, context=None):
-        x = self._kernels[0].multiply(inputs)
-        x = tf.nn.bias_add(x, self._biases[0])
-        if self._context_kernel is not None:
-            x += tf.matmul(context, self._context_kernel)
-        for kernel, bias in zip(self._kernels[1:], self._biases[1:], strict=True):
-            x = tf.nn.bias_add(kernel.multiply(self._activation(x)), bias)
-        return x
+        x = tf.split(inputs, self._input_widths, axis=1)
+        for i, (kernel, bias) in enumerate(zip(self._kernels, self._biases, strict=True)):
+            if i:
+                x = [self._activation(block) for block in x]
+            products = kernel.multiply(x)
+            biases = tf.split(tf.convert_to_tensor(bias), kernel.widths)
+            x = [tf.nn.bias_add(*pair) for pair in zip(products, biases, strict=True)]
+            if i == 0 and self._context_kernel is not None:
+                added = tf.split(tf.matmul(context, self._context_kernel), kernel.widths, axis=1)
+                x = [block + own for block, own in zip(x, added, strict=True)]
+        return tf.concat(x, axis=1)
 
     def get_config(self):
         arguments = (

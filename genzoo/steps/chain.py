@@ -155,7 +155,7 @@ class FactorOut(_Composite):
         return (size,)
 
     def _halves(self, y):
-        return y[..., : self._kept], y[..., self._kept :]
+        return tf.split(y, [self._kept, y.shape[-1] - self._kept], axis=-1)
 
     @staticmethod
     def _join(x, out):
@@ -166,9 +166,10 @@ class FactorOut(_Composite):
         size = 1
         for n in self.chain.base_shape:
             size *= n
-        inner = tf.reshape(x[:, :size], [-1, *self.chain.base_shape])
+        inner, out = tf.split(x, [size, x.shape[1] - size], axis=1)
+        inner = tf.reshape(inner, [-1, *self.chain.base_shape])
         kept, log_det = self.chain.forward_and_log_det(inner, context)
-        out = tf.reshape(x[:, size:], [-1, *self._out_shape])
+        out = tf.reshape(out, [-1, *self._out_shape])
         return tf.concat([kept, out], axis=-1), log_det
 
     def inverse_and_log_det(self, y, context=None):

@@ -26,7 +26,8 @@ class _Coupling(FlowStep):
     def _split(self, x):
         """Return the part that is transformed and what the network sees."""
         middle = x.shape[-1] // 2
-        first, second = x[..., :middle], x[..., middle:]
+        # tf.split, whose gradient is a concatenation, is several times faster than slices
+        first, second = tf.split(x, [middle, x.shape[-1] - middle], axis=-1)
         return (first, second) if self.half == "first" else (second, first)
 
     def _join(self, part, rest):

@@ -44,7 +44,8 @@ class Affine:
         self.scale_bound = check_number(scale_bound, "scale_bound", exclusive=True)
 
     def _split(self, parameters):
-        log_scale, shift = parameters[..., 0::2], parameters[..., 1::2]
+        shape = tf.concat([tf.shape(parameters)[:-1], [parameters.shape[-1] // 2, 2]], axis=0)
+        log_scale, shift = tf.unstack(tf.reshape(parameters, shape), num=2, axis=-1)
         return self.scale_bound * tf.tanh(log_scale / self.scale_bound), shift
 
     def forward(self, x, parameters):
@@ -92,15 +93,16 @@ class Spline:
         """Return widths, heights [..., d, K] and the slopes at the left and right of each bin."""
         bins = self.num_bins
         shape = tf.concat([tf.shape(parameters)[:-1], [d, self.num_parameters]], axis=0)
-        parameters = tf.reshape(parameters, shape)
-        sizes = tf.reshape(parameters[..., : 2 * bins], tf.concat([shape[:-1], [2, bins]], axis=0))
+        # tf.split, whose gradient is a concatenation, is several times faster than slices
+        sizes, slopes = tf.split(tf.reshape(parameters, shape), [2 * bins, bins - 1], axis=-1)
+        sizes = tf.reshape(sizes, tf.concat([shape[:-1], [2, bins]], axis=0))
         share = self.min_bin + (1 - self.min_bin * bins) * tf.nn.softmax(sizes)
-        sizes = 2 * self.bound * share
-        slopes = self.min_slope + tf.math.softplus(parameters[..., 2 * bins :] + self._slope_offset)
+        widths, heights = tf.unstack(2 * self.bound * share, num=2, axis=-2)
+        slopes = self.min_slope + tf.math.softplus(slopes + self._slope_offset)
         ones = tf.ones_like(slopes[..., :1])
         left = tf.concat([ones, slopes], axis=-1)
         right = tf.concat([slopes, ones], axis=-1)
-        return sizes[..., 0, :], sizes[..., 1, :], left, right
+        return widths, heights, left, right
 
     def _bin(self, x, along, across, left, right):
         """Find the bin of x on the axis that the sizes `along` divide.
@@ -109,10 +111,10 @@ class Spline:
             Start and size of the bin along and across, and its two slopes; each [..., d].
         """
         bins = self.num_bins
-        # starts of the bins: sums of the sizes before each
-        before = tf.constant(np.triu(np.ones((bins, bins)), 1), x.dtype)
-        starts = tf.linalg.matmul(along, before) - self.bound
-        at_or_after = tf.cast(x[..., None] >= starts[..., 1:], x.dtype)  # [..., d, K - 1]
+        # starts of the bins but the first: sums of the sizes before each
+        before = tf.constant(np.triu(np.ones((bins, bins)), 1)[:, 1:], x.dtype)
+        starts = tf.linalg.matmul(tf.stop_gradient(along), before) - self.bound
+        at_or_after = tf.cast(x[..., None] >= starts, x.dtype)  # [..., d, K - 1]
         ones = tf.ones_like(at_or_after[..., :1])
         first = tf.concat([ones, at_or_after], axis=-1)
         passed = tf.concat([at_or_after, 0 * ones], axis=-1)
