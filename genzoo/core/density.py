@@ -15,6 +15,7 @@ from genzoo.core.model import GenerativeModel
 from genzoo.core.random import make_seed, uniform_rows
 
 _DEQUANTIZE = 1
+_VALUES_AT_A_TIME = 2**20
 
 
 class DensityModel(GenerativeModel):
@@ -146,7 +147,9 @@ class DensityModel(GenerativeModel):
             )
         data = self._door(x, context)
         self._check_kind(data, self.data_spec)
-        return data, check_batch_size(batch_size, max(self.default_batch_size, 1024))
+        # long batches score a vector twice as fast; wide rows fill the memory sooner
+        rows = min(max(_VALUES_AT_A_TIME // self.event_size, 256), 8192)
+        return data, check_batch_size(batch_size, rows)
 
     def score_samples(self, x: Any, **arguments: Any) -> np.ndarray:
         """Return `log_prob(x)`; scikit-learn's name for it."""

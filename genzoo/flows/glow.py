@@ -77,6 +77,8 @@ class Glow(Flow):
         self.hidden_units = check_units(hidden_units)
         self.activation = activation
         if len(self.event_shape) == 3:
+            # convolutions take long enough for a step at a time
+            self.default_steps_per_execution = 1
             levels = check_levels(self.event_shape, self.num_levels, least_side=2, squeezes=1)
             self.set_steps(self._level(0, levels))
         else:

@@ -74,6 +74,8 @@ class RealNVP(Flow):
         self.num_blocks = check_int(num_blocks, "num_blocks", minimum=0)
         self.activation = activation
         if len(self.event_shape) == 3:
+            # convolutions take long enough for a step at a time
+            self.default_steps_per_execution = 1
             levels = check_levels(self.event_shape, self.num_levels, least_side=2, squeezes=0)
             self.set_steps(self._level(0, levels))
             return

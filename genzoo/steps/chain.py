@@ -32,10 +32,13 @@ class SharedTraces:
             return getattr(step, method)(x, context)
         key = (signature, method, implicit_gradients_wanted())
         if key not in self._functions:
+            # a long step inlined at each of its places would be optimised there anew
+            own = {"_noinline": True} if isinstance(step, _Composite) else None
             self._functions[key] = tf.function(
                 self._with_weights(step, method),
                 autograph=False,
                 jit_compile=True if step.compiled else None,
+                experimental_attributes=own,
             )
         values = [tf.convert_to_tensor(v.value) for v in step.variables]
         return self._functions[key](values, x, context)
