@@ -59,8 +59,8 @@ class RealNVP(Flow):
         permutation: str | None = "random",
         num_levels: int | None = None,
         couplings_per_level: int = 3,
-        filters: int = 32,
-        num_blocks: int = 2,
+        filters: int = 16,
+        num_blocks: int = 1,
         activation: str = "relu",
         **flow_arguments: Any,
     ):
@@ -76,7 +76,7 @@ class RealNVP(Flow):
         if len(self.event_shape) == 3:
             # convolutions take long enough for a step at a time
             self.default_steps_per_execution = 1
-            levels = check_levels(self.event_shape, self.num_levels, least_side=2, squeezes=0)
+            levels = check_levels(self.event_shape, self.num_levels, least_side=4, squeezes=0)
             self.set_steps(self._level(0, levels))
             return
 

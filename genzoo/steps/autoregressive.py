@@ -15,6 +15,8 @@ from genzoo.nets import MADE, made_degrees
 from genzoo.steps.base import FlowStep
 from genzoo.steps.maps import make_map
 
+_ROW_MULTIPLE = 128
+
 
 @keras.saving.register_keras_serializable("genzoo")
 class MaskedAutoregressive(FlowStep):
@@ -104,8 +106,14 @@ def _solver(size, hidden_units, has_context, activation, transform, arguments):
     activate = keras.activations.get(activation)
 
     @tf.function(jit_compile=True, autograph=False)
-    def solve(x, first, kernels, biases):
+    def sweep(x, first, kernels, biases):
         return _sweep(plan, scalar_map, activate, x, first, kernels, biases)
+
+    def solve(x, first, kernels, biases):
+        # XLA compiles anew for each number of rows: let there be few
+        n = tf.shape(x)[0]
+        added = [[0, -n % _ROW_MULTIPLE], [0, 0]]
+        return sweep(tf.pad(x, added), tf.pad(first, added), kernels, biases)[:n]
 
     return solve
 
