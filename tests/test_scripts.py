@@ -30,14 +30,14 @@ def run(*arguments, cwd, script=None):
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("work")
-    result = run("train", "realnvp", "--data", "digits", "--seed", 3, *TINY, cwd=folder)
+    result = run("train", "nice", "--data", "digits", "--seed", 3, *TINY, cwd=folder)
     assert result.returncode == 0, result.stderr
     return folder, result
 
 
 def test_train_writes_everything(trained):
     folder, result = trained
-    output = folder / "saved_models" / "realnvp-digits"
+    output = folder / "saved_models" / "nice-digits"
     assert sorted(p.name for p in output.iterdir()) == [
         "history.png", "metrics.json", "model.keras", "samples.png", "saved_model",
     ]  # fmt: skip
@@ -47,7 +47,7 @@ def test_train_writes_everything(trained):
     assert 1 < metrics["test"]["bits_per_dim"] < 6
     assert metrics["seed"] == 3
     assert metrics["options"] == {"num_couplings": 2, "hidden_units": [8]}
-    assert metrics["command"].startswith("genzoo train realnvp --data digits --seed 3 --option")
+    assert metrics["command"].startswith("genzoo train nice --data digits --seed 3 --option")
     assert metrics["parameters"] > 0
     assert metrics["seconds_training"] > 0
     assert set(metrics["versions"]) >= {"genzoo", "tensorflow", "keras", "python"}
@@ -61,28 +61,28 @@ def test_train_writes_everything(trained):
 
 def test_train_never_overwrites_unasked(trained):
     folder, _ = trained
-    output = folder / "saved_models" / "realnvp-digits"
+    output = folder / "saved_models" / "nice-digits"
     before = (output / "model.keras").read_bytes()
-    refused = run("train", "realnvp", *TINY, "--output", output, cwd=folder)
+    refused = run("train", "nice", *TINY, "--output", output, cwd=folder)
     assert refused.returncode == 2
     assert "--overwrite" in refused.stderr
     assert (output / "model.keras").read_bytes() == before
-    again = run("train", "realnvp", "--data", "moons", *TINY, cwd=folder)
+    again = run("train", "nice", "--data", "moons", *TINY, cwd=folder)
     assert again.returncode == 0, again.stderr
-    numbered = run("train", "realnvp", "--data", "moons", *TINY, cwd=folder)
-    assert "saved_models/realnvp-moons-2" in numbered.stdout
+    numbered = run("train", "nice", "--data", "moons", *TINY, cwd=folder)
+    assert "saved_models/nice-moons-2" in numbered.stdout
     replaced = run(
-        "train", "realnvp", "--data", "moons", *TINY, "--overwrite",
-        "--output", "saved_models/realnvp-moons", cwd=folder,
+        "train", "nice", "--data", "moons", *TINY, "--overwrite",
+        "--output", "saved_models/nice-moons", cwd=folder,
     )  # fmt: skip
     assert replaced.returncode == 0, replaced.stderr
     names = {p.name for p in (folder / "saved_models").iterdir()}
-    assert names == {"realnvp-digits", "realnvp-moons", "realnvp-moons-2"}
+    assert names == {"nice-digits", "nice-moons", "nice-moons-2"}
 
 
 def test_sample_evaluate_export_and_list(trained):
     folder, _ = trained
-    model = "saved_models/realnvp-digits"
+    model = "saved_models/nice-digits"
     for seed, name in [(1, "a.npy"), (1, "b.npy"), (2, "c.npy")]:
         made = run("sample", model, "--n", 5, "--seed", seed, "--output", name, cwd=folder)
         assert made.returncode == 0, made.stderr
@@ -100,7 +100,7 @@ def test_sample_evaluate_export_and_list(trained):
     exported = run("export", model, "--output", "served/1", cwd=folder)
     assert "log_prob(x uint8[None, 8, 8, 1])" in exported.stdout
     assert (folder / "served" / "1" / "saved_model.pb").exists()
-    assert "realnvp-digits" in run("list", "--saved", cwd=folder).stdout
+    assert "nice-digits" in run("list", "--saved", cwd=folder).stdout
     assert "num_couplings" in run("list", "realnvp", cwd=folder).stdout
     assert "digits" in run("list", "--data", cwd=folder).stdout
     assert "gaussian_mixture" in run(cwd=folder, script="list").stdout
@@ -121,7 +121,7 @@ def test_train_takes_tables_images_and_labels(tmp_path):
     assert mixture.returncode == 0, mixture.stderr
     assert "exact on density" in mixture.stdout
     conditional = run(
-        "train", "realnvp", "--data", "t.csv", "--label", "kind", *TINY,
+        "train", "nice", "--data", "t.csv", "--label", "kind", *TINY,
         "--option", "num_classes=2", "--output", "flow", cwd=tmp_path,
     )  # fmt: skip
     assert conditional.returncode == 0, conditional.stderr
@@ -138,19 +138,19 @@ def test_train_takes_tables_images_and_labels(tmp_path):
 
 BAD = {
     "unknown model": (["train", "relnvp"], "Did you mean 'realnvp'"),
-    "unknown data": (["train", "realnvp", "--data", "digts"], "Did you mean 'digits'"),
-    "unknown option": (["train", "realnvp", "--option", "coupling=3"], "Unknown option"),
-    "bad option": (["train", "realnvp", "--option", "num_couplings"], "num_couplings=8"),
-    "bad value": (["train", "realnvp", "--option", "num_couplings=x"], "num_couplings='x'"),
-    "missing file": (["train", "realnvp", "--data", "none.csv"], "does not exist"),
-    "no images": (["train", "realnvp", "--data", "."], "holds none"),
-    "bad epochs": (["train", "realnvp", "--epochs", "0"], "at least 1"),
+    "unknown data": (["train", "nice", "--data", "digts"], "Did you mean 'digits'"),
+    "unknown option": (["train", "nice", "--option", "coupling=3"], "Unknown option"),
+    "bad option": (["train", "nice", "--option", "num_couplings"], "num_couplings=8"),
+    "bad value": (["train", "nice", "--option", "num_couplings=x"], "num_couplings='x'"),
+    "missing file": (["train", "nice", "--data", "none.csv"], "does not exist"),
+    "no images": (["train", "nice", "--data", "."], "holds none"),
+    "bad epochs": (["train", "nice", "--epochs", "0"], "at least 1"),
     "no model": (["sample", "nowhere", "--output", "a.png"], "genzoo list --saved"),
     "corrupt model": (["evaluate", "corrupt.keras"], "does not load"),
     "bad suffix": (["sample", "nowhere", "--output", "a.gif"], r".npy or .png"),
     "unknown command": (["trian"], "invalid choice"),
     "labels needed": (
-        ["train", "realnvp", "--data", "moons", "--option", "num_classes=2"],
+        ["train", "nice", "--data", "moons", "--option", "num_classes=2"],
         "labels",
     ),
 }
@@ -182,7 +182,7 @@ def test_help_is_there_at_once(command, tmp_path):
 def test_ctrl_c_saves_what_was_learned(tmp_path):
     process = subprocess.Popen(
         [
-            sys.executable, "-m", "zoo_scripts.main", "train", "realnvp", "--epochs", "100000",
+            sys.executable, "-m", "zoo_scripts.main", "train", "nice", "--epochs", "100000",
             "--patience", "100000", "--option", "num_couplings=2", "--output", "run",
         ],
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

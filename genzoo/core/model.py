@@ -231,6 +231,28 @@ class GenerativeModel(TrainableModel):
             signature.append(self.context_spec.signature())
         return {"sample": (self._sample_in_chunks, signature)}
 
+    def latent_signatures(
+        self, shape: tuple[int, ...]
+    ) -> dict[str, tuple[Callable[..., Any], list[tf.TensorSpec]]]:
+        """Return the signatures `encode(x[, context])` and `decode(z[, context])`.
+
+        For models with `_encode(x, context, first_row)` and `_decode(z, context)`, in graph.
+
+        Args:
+            shape: Shape of one z.
+        """
+        context = [self.context_spec.signature()] if self.context_size else []
+        x = tf.TensorSpec([None, *self.event_shape], self.sample_dtype, name="x")
+        z = tf.TensorSpec([None, *shape], self.float_dtype, name="z")
+
+        def encode(x, context=None):
+            return self._encode(x, self.encode_context(context), tf.constant(0, tf.int64))
+
+        def decode(z, context=None):
+            return self._decode(z, self.encode_context(context))
+
+        return {"encode": (encode, [x, *context]), "decode": (decode, [z, *context])}
+
     def _sample_in_chunks(self, n, seed, context=None):
         """Do as `sample`, in graph, for any n."""
         encoded = self.encode_context(context)

@@ -171,6 +171,10 @@ class Flow(DensityModel):
     def _decode(self, z, context):
         return self.data_spec.to_data(self.bijector(context).forward(z))
 
+    def export_signatures(self):
+        """As in `DensityModel`, with `encode(x)` and `decode(z)`, z on the base side."""
+        return {**super().export_signatures(), **self.latent_signatures(self.base_shape)}
+
     # Data-dependent start
 
     def _adapt_parts(self, batches):

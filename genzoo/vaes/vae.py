@@ -237,17 +237,4 @@ class VAE(DensityModel):
 
     def export_signatures(self):
         """As in `DensityModel`, with `encode(x)` (the mean of z) and `decode(z)`."""
-        context = [self.context_spec.signature()] if self.context_size else []
-        z = tf.TensorSpec([None, self.latent_dim], self.float_dtype, name="z")
-
-        def encode(x, context=None):
-            return self._encode(x, self.encode_context(context), tf.constant(0, tf.int64))
-
-        def decode(z, context=None):
-            return self._decode(z, self.encode_context(context))
-
-        return {
-            **super().export_signatures(),
-            "encode": (encode, [self._x_signature(), *context]),
-            "decode": (decode, [z, *context]),
-        }
+        return {**super().export_signatures(), **self.latent_signatures((self.latent_dim,))}
