@@ -51,7 +51,11 @@ def test_numbers_without_genzoo(name, digits, tmp_path):
     model = tiny(name)
     model.fit(digits.x_train, epochs=2, verbose=0)
     model.export(tmp_path / "model")
-    z = np.random.default_rng(0).normal(size=(11, *getattr(model, "base_shape", (2,)))).astype("float32")
+    z = (
+        np.random.default_rng(0)
+        .normal(size=(11, *getattr(model, "base_shape", (2,))))
+        .astype("float32")
+    )
     np.savez(tmp_path / "given.npz", x=digits.x_test[:33], z=z)
     arguments = [str(tmp_path / n) for n in ("model", "given.npz", "out.npz")]
     result = subprocess.run(
