@@ -107,7 +107,7 @@ class Mixture(_Base):
 
 
 class Custom(_Base):
-    """What a function of the shape returns; its temperature cannot be changed."""
+    """What a function of the shape returns; a temperature scales it about its mean."""
 
     def __init__(self, builder: Callable[[tuple[int, ...]], Any], shape, **arguments):
         self._builder = builder
@@ -125,7 +125,6 @@ class Custom(_Base):
         if isinstance(temperature, float) and temperature == 1.0:
             return made
         tfd, tfb = tfp.distributions, tfp.bijectors
-        # scaled about its mean; at temperature 1 it is itself
         mean = made.mean()
         scale = tf.cast(temperature, mean.dtype)
         return tfd.TransformedDistribution(made, tfb.Shift((1 - scale) * mean)(tfb.Scale(scale)))

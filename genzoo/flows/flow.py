@@ -120,7 +120,7 @@ class Flow(DensityModel):
 
     # In graph
 
-    def base_distribution(self, context: tf.Tensor | None = None, temperature: Any = 1.0):
+    def base_distribution(self, temperature: Any = 1.0):
         """Return the `tfd.Distribution` on [*base_shape], its scale times `temperature`."""
         return self.base_layer.distribution(temperature)
 
@@ -146,7 +146,7 @@ class Flow(DensityModel):
             context: Encoded context [n, context_size], for conditional flows.
             temperature: Scale of the base.
         """
-        base = self.base_distribution(context, temperature)
+        base = self.base_distribution(temperature)
         return tfp.distributions.TransformedDistribution(base, self.bijector(context))
 
     def _dequantize(self, x, seed, first_row):
