@@ -297,6 +297,10 @@ def laplace(shape):
     )
 
 
+def cauchy(shape):
+    return tfp.distributions.Sample(tfp.distributions.Cauchy(0.0, 1.0), shape)
+
+
 def test_any_distribution_can_be_the_base(tmp_path):
     model = away_from_the_start(genzoo.RealNVP((2,), num_couplings=2, base=laplace, **SMALL))
     x = np.random.default_rng(1).normal(size=(50, 2)).astype("float32")
@@ -304,6 +308,9 @@ def test_any_distribution_can_be_the_base(tmp_path):
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert (loaded.log_prob(x) == model.log_prob(x)).all()
     assert model.sample(400, temperature=0.1, seed=0).std() < model.sample(400, seed=0).std()
+    # a base without a mean
+    no_mean = genzoo.NICE((2,), base=cauchy, num_couplings=2, **SMALL)
+    assert np.isfinite(away_from_the_start(no_mean).sample(100, seed=0)).all()
     with pytest.raises(genzoo.GenzooError, match=r"event shape \(2,\)"):
         genzoo.RealNVP((2,), base=lambda shape: tfp.distributions.Normal(0.0, 1.0))
     with pytest.raises(genzoo.GenzooError, match="base='cauchy'"):

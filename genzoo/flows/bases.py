@@ -107,7 +107,7 @@ class Mixture(_Base):
 
 
 class Custom(_Base):
-    """What a function of the shape returns; a temperature scales it about its mean."""
+    """What a function of the shape returns; a temperature scales it about zero."""
 
     def __init__(self, builder: Callable[[tuple[int, ...]], Any], shape, **arguments):
         self._builder = builder
@@ -124,10 +124,8 @@ class Custom(_Base):
         made = self._builder(self.shape)
         if isinstance(temperature, float) and temperature == 1.0:
             return made
-        tfd, tfb = tfp.distributions, tfp.bijectors
-        mean = made.mean()
-        scale = tf.cast(temperature, mean.dtype)
-        return tfd.TransformedDistribution(made, tfb.Shift((1 - scale) * mean)(tfb.Scale(scale)))
+        scale = tfp.bijectors.Scale(tf.cast(temperature, made.dtype))
+        return tfp.distributions.TransformedDistribution(made, scale)
 
 
 BASES = {"normal": Normal, "logistic": Logistic, "student_t": StudentT, "mixture": Mixture}

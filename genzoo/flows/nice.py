@@ -6,8 +6,8 @@ from typing import Any
 from genzoo.core.checks import check_int, check_units
 from genzoo.core.registry import register
 from genzoo.flows.flow import Flow
-from genzoo.flows.stacks import coupling_stack, half
-from genzoo.steps import Coupling, DiagonalScale
+from genzoo.flows.stacks import coupling_stack
+from genzoo.steps import DiagonalScale
 
 
 @register("nice")
@@ -55,17 +55,6 @@ class NICE(Flow):
         self.activation = activation
         self.permutation = permutation
 
-        def make(i):
-            return Coupling(
-                "additive",
-                half(i),
-                self.hidden_units,
-                activation=activation,
-                context_size=self.context_size,
-                seed=self.step_seed(i),
-                dtype=self.dtype_policy,
-            )
-
-        steps = coupling_stack(self, make, num_couplings, permutation)
+        steps = coupling_stack(self, "additive", self.num_couplings)
         scale = DiagonalScale(dtype=self.dtype_policy)
         self.set_steps([scale, *steps, *self.flattening()])

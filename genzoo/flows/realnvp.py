@@ -7,7 +7,7 @@ from genzoo.core.checks import check_int, check_units
 from genzoo.core.registry import register
 from genzoo.flows.flow import Flow
 from genzoo.flows.stacks import check_levels, coupling_stack, half
-from genzoo.steps import Coupling, FactorOut, Flatten, ImageCoupling, Squeeze
+from genzoo.steps import FactorOut, Flatten, ImageCoupling, Squeeze
 
 
 @register("realnvp")
@@ -80,18 +80,7 @@ class RealNVP(Flow):
             self.set_steps(self._level(0, levels))
             return
 
-        def make(i):
-            return Coupling(
-                "affine",
-                half(i),
-                self.hidden_units,
-                activation=activation,
-                context_size=self.context_size,
-                seed=self.step_seed(i),
-                dtype=self.dtype_policy,
-            )
-
-        steps = coupling_stack(self, make, num_couplings, permutation)
+        steps = coupling_stack(self, "affine", self.num_couplings)
         self.set_steps([*steps, *self.flattening()])
 
     def _level(self, level, num_levels):

@@ -7,8 +7,7 @@ from genzoo.core.checks import check_choice, check_int, check_number, check_unit
 from genzoo.core.registry import register
 from genzoo.flows.autoregressive import autoregressive
 from genzoo.flows.flow import Flow
-from genzoo.flows.stacks import coupling_stack, half, mixed
-from genzoo.steps import Coupling
+from genzoo.flows.stacks import coupling_stack, mixed
 
 
 @register("neural_spline")
@@ -62,23 +61,11 @@ class NeuralSplineFlow(Flow):
         self.permutation = permutation
         map_arguments = {"num_bins": self.num_bins, "bound": self.bound}
 
-        def make_coupling(i):
-            return Coupling(
-                "spline",
-                half(i),
-                self.hidden_units,
-                activation=activation,
-                transform_arguments=map_arguments,
-                context_size=self.context_size,
-                seed=self.step_seed(i),
-                dtype=self.dtype_policy,
-            )
-
         def make_autoregressive(i):
             return autoregressive(self, i, "spline", map_arguments)
 
         if kind == "coupling":
-            steps = coupling_stack(self, make_coupling, self.num_transforms, permutation)
+            steps = coupling_stack(self, "spline", self.num_transforms, map_arguments)
         else:
             steps = mixed(self, make_autoregressive, self.num_transforms, permutation)
         self.set_steps([*steps, *self.flattening()])

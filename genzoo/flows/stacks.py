@@ -1,10 +1,11 @@
 """How the flows stack their steps."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from genzoo.core.checks import check_choice
 from genzoo.core.errors import InvalidInputError
-from genzoo.steps import FlowStep, LULinear, Permutation
+from genzoo.steps import Coupling, FlowStep, LULinear, Permutation
 
 PERMUTATIONS = ("random", "reverse", "lu", None)
 
@@ -46,18 +47,38 @@ def half(i: int) -> str:
 
 
 def coupling_stack(
-    flow, make: Callable[[int], FlowStep], count: int, permutation: str | None
+    flow, transform: str, count: int, transform_arguments: dict[str, Any] | None = None
 ) -> list[FlowStep]:
     """Return couplings that take turns, the features mixed after each pair.
 
     With three features or fewer the turns alone mix better, and there is no mixing.
+
+    Args:
+        flow: The flow, whose `hidden_units`, `activation` and `permutation` they take.
+        transform: Name of the map.
+        count: Number of couplings.
+        transform_arguments: Of the map.
     """
+    permutation = flow.permutation
     check_choice(permutation, PERMUTATIONS, "permutation")
     if flow.event_size < 2:
         raise InvalidInputError(
             f"Expected at least 2 features for couplings. Received: event_shape={flow.event_shape}."
             " For one feature use GaussianMixture or MAF."
         )
+
+    def make(i):
+        return Coupling(
+            transform,
+            half(i),
+            flow.hidden_units,
+            activation=flow.activation,
+            transform_arguments=transform_arguments,
+            context_size=flow.context_size,
+            seed=flow.step_seed(i),
+            dtype=flow.dtype_policy,
+        )
+
     kind = permutation if flow.event_size > 3 else None
     return mixed(flow, make, count, kind, every=2)
 
