@@ -1,7 +1,6 @@
 """MADE: a network whose outputs for a coordinate see the coordinates before it."""
 
 import itertools
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ import tensorflow as tf
 
 from genzoo.core.checks import check_int, check_units
 from genzoo.core.errors import InvalidInputError
-from genzoo.nets.mlp import check_activation
+from genzoo.nets.mlp import check_activation, spread
 
 _NUM_BLOCKS = 2
 # below this width the multiplications saved do not pay for the operations added
@@ -41,10 +40,11 @@ class _MaskedKernel:
         rows, columns: Degrees; a column sees the rows whose degree is not above its own.
         limits: Largest degree of each block.
         copies: Each column comes in this many copies, side by side.
-        seed: Fixes the initial weights; `zeros` starts them at zero.
+        seed: Fixes the initial weights.
+        scale: Of the initial weights.
     """
 
-    def __init__(self, layer, name, rows, columns, limits, *, copies=1, seed=None, zeros=False):
+    def __init__(self, layer, name, rows, columns, limits, *, copies=1, seed=None, scale=1.0):
         self._num_rows = len(rows)
         edges = [0, *np.searchsorted(columns, limits, side="right")]
         self.widths = [copies * int(b - a) for a, b in itertools.pairwise(edges)]
@@ -55,12 +55,9 @@ class _MaskedKernel:
             mask = np.repeat(mask, copies, axis=1).astype("float32")
             kernel = None
             if mask.any():
-                limit = math.sqrt(6.0 / (mask.sum(0).mean() + mask.sum(1).mean()))
-                own = None if seed is None else seed + i
-                start_at = keras.initializers.RandomUniform(-limit, limit, own)
                 kernel = layer.add_weight(
                     shape=mask.shape,
-                    initializer="zeros" if zeros else start_at,
+                    initializer=spread(mask.sum(0).mean(), seed, i, scale),
                     name=f"{name}_{i}",
                 )
             self._blocks.append((kernel, mask))
@@ -99,7 +96,8 @@ class MADE(keras.layers.Layer):
         num_parameters: Parameters P of a coordinate.
         context_size: Width of a context that all coordinates see; 0 for none.
         activation: Name of a Keras activation.
-        seed: Fixes the initial weights; the last layer starts at zero.
+        output_scale: Scale of the last layer's initial weights.
+        seed: Fixes the initial weights.
 
     Shapes: [n, D] and context [n, context_size] to [n, D * P], coordinate by coordinate.
 
@@ -114,6 +112,7 @@ class MADE(keras.layers.Layer):
         *,
         context_size: int = 0,
         activation: str = "relu",
+        output_scale: float = 1.0,
         seed: int | None = None,
         **layer_arguments: Any,
     ):
@@ -128,6 +127,7 @@ class MADE(keras.layers.Layer):
         self.num_parameters = check_int(num_parameters, "num_parameters")
         self.context_size = check_int(context_size, "context_size", minimum=0)
         self.activation = activation
+        self.output_scale = output_scale
         self.seed = seed
         self._activation = check_activation(activation)
         blocks = 1
@@ -154,15 +154,23 @@ class MADE(keras.layers.Layer):
         self.built = True
 
     def _add(self, name, rows, columns, index, copies=1):
-        seed = None if self.seed is None else self.seed + 100 * (index or 0)
+        last = index is None
+        seed = None if self.seed is None else self.seed + (1000 if last else 100 * index)
         kernel = _MaskedKernel(
-            self, name, rows, columns, self._limits, copies=copies, seed=seed, zeros=index is None
+            self,
+            name,
+            rows,
+            columns,
+            self._limits,
+            copies=copies,
+            seed=seed,
+            scale=self.output_scale if last else 1.0,
         )
         self._kernels.append(kernel)
         self._biases.append(
             self.add_weight(
                 shape=(copies * len(columns),),
-                initializer="zeros",
+                initializer="zeros" if last else spread(len(rows), self.seed, 50 + index),
                 name=name.replace("kernel", "bias"),
             )
         )
@@ -199,6 +207,7 @@ class MADE(keras.layers.Layer):
             "num_parameters",
             "context_size",
             "activation",
+            "output_scale",
             "seed",
         )
         return {**super().get_config(), **{name: getattr(self, name) for name in arguments}}

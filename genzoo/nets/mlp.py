@@ -54,23 +54,17 @@ class MLP(keras.layers.Layer):
             last = i == len(widths) - 2
             kernel = self.add_weight(
                 shape=(fan_in, fan_out),
-                initializer=self._initializer(i, output_scale if last else 1.0),
+                initializer=spread(fan_in, seed, i, output_scale if last else 1.0),
                 name=f"kernel_{i}",
             )
-            bias = self.add_weight(shape=(fan_out,), initializer="zeros", name=f"bias_{i}")
+            bias = self.add_weight(
+                shape=(fan_out,),
+                initializer="zeros" if last else spread(fan_in, seed, 50 + i),
+                name=f"bias_{i}",
+            )
             self._kernels.append(kernel)
             self._biases.append(bias)
         self.built = True
-
-    def _initializer(self, layer: int, scale: float) -> keras.initializers.Initializer | str:
-        if scale == 0.0:
-            return "zeros"
-        return keras.initializers.VarianceScaling(
-            scale=scale**2,
-            mode="fan_avg",
-            distribution="uniform",
-            seed=None if self.seed is None else self.seed + layer,
-        )
 
     def call(self, inputs, context=None):
         x = inputs if context is None else tf.concat([inputs, context], axis=1)
@@ -99,3 +93,24 @@ def check_activation(activation: str):
             "Expected activation to be the name of a Keras activation, such as 'relu' or 'silu'. "
             f"Received: activation={activation!r}"
         ) from None
+
+
+def spread(
+    fan_in: int, seed: int | None, salt: int, scale: float = 1.0
+) -> keras.initializers.Initializer | str:
+    """Return the initializer of a layer's kernel or biases: uniform within scale / sqrt(fan_in).
+
+    With biases of zero all units of the first layer bend at the origin, and a network on one or
+    two inputs learns slowly. Kernels a third as large in variance as LeCun's leave flows a better
+    likelihood after equal training than Glorot's or He's.
+
+    Args:
+        fan_in: Inputs of the layer.
+        seed: Of the network.
+        salt: Tells the weights of a network apart.
+        scale: 0 for zeros.
+    """
+    if scale == 0.0:
+        return "zeros"
+    limit = scale * max(fan_in, 1) ** -0.5
+    return keras.initializers.RandomUniform(-limit, limit, None if seed is None else seed + salt)

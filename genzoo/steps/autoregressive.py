@@ -66,6 +66,8 @@ class MaskedAutoregressive(FlowStep):
             self.map.num_parameters,
             context_size=self.context_size,
             activation=self.activation,
+            # as for couplings
+            output_scale=1.0 / max(event_shape[0] - 1, 1),
             seed=self.seed,
             dtype=self.dtype_policy,
         )

@@ -104,7 +104,8 @@ class Coupling(_Coupling):
             self.map.num_parameters * transformed,
             context_size=self.context_size,
             activation=self.activation,
-            output_scale=0.0,
+            # nearly the identity for many features; on a plane a random start learns faster
+            output_scale=1.0 / transformed,
             seed=self.seed,
             dtype=self.dtype_policy,
         )

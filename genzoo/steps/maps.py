@@ -33,7 +33,7 @@ class Additive:
 
 
 class Affine:
-    """Scales and shifts: y = x exp(s) + t, |s| < scale_bound by a smooth clip.
+    """Scales and shifts: x = y exp(s) + t, |s| < scale_bound by a smooth clip.
 
     Reference: Dinh, Sohl-Dickstein and Bengio, Density estimation using Real NVP, 2017.
     """
@@ -50,21 +50,23 @@ class Affine:
 
     def forward(self, x, parameters):
         log_scale, shift = self._split(parameters)
-        return x * tf.exp(log_scale) + shift, log_scale
+        return (x - shift) * tf.exp(-log_scale), -log_scale
 
     def inverse(self, y, parameters):
         log_scale, shift = self._split(parameters)
-        return (y - shift) * tf.exp(-log_scale), -log_scale
+        return y * tf.exp(log_scale) + shift, log_scale
 
 
 class Spline:
     """A monotone rational-quadratic spline on [-bound, bound], the identity outside.
 
+    The spline leads from the data to the base, the way that training goes.
+
     Args:
         num_bins: Number of bins K; 3 K - 1 parameters a coordinate.
         bound: End of the interval.
         min_bin: Least width and height of a bin, as a share of the interval.
-        min_slope: Least slope at a knot.
+        min_slope: Least slope at a knot; its inverse is the largest.
 
     Reference: Durkan, Bekasov, Murray and Papamakarios, Neural spline flows, 2019.
     """
@@ -86,8 +88,6 @@ class Spline:
                 f"Received: min_bin={min_bin!r}, num_bins={num_bins!r}"
             )
         self.num_parameters = 3 * self.num_bins - 1
-        # raw 0 is slope 1
-        self._slope_offset = math.log(math.expm1(1.0 - self.min_slope))
 
     def _knots(self, parameters, d):
         """Return widths, heights [..., d, K] and the slopes at the left and right of each bin."""
@@ -98,7 +98,8 @@ class Spline:
         sizes = tf.reshape(sizes, tf.concat([shape[:-1], [2, bins]], axis=0))
         share = self.min_bin + (1 - self.min_bin * bins) * tf.nn.softmax(sizes)
         widths, heights = tf.unstack(2 * self.bound * share, num=2, axis=-2)
-        slopes = self.min_slope + tf.math.softplus(slopes + self._slope_offset)
+        limit = -math.log(self.min_slope)
+        slopes = tf.exp(limit * tf.tanh(slopes / limit))
         ones = tf.ones_like(slopes[..., :1])
         left = tf.concat([ones, slopes], axis=-1)
         right = tf.concat([slopes, ones], axis=-1)
@@ -145,21 +146,9 @@ class Spline:
     def forward(self, x, parameters):
         inner, inside = self._inside(x)
         widths, heights, left, right = self._knots(parameters, x.shape[-1])
-        x0, width, y0, height, left, right = self._bin(inner, widths, heights, left, right)
+        x0, height, y0, width, left, right = self._bin(inner, heights, widths, left, right)
         slope = height / width
-        t = tf.clip_by_value((inner - x0) / width, 0, 1)
-        middle = t * (1 - t)
-        below = slope + (left + right - 2 * slope) * middle
-        y = y0 + height * (slope * t**2 + left * middle) / below
-        log_slope = self._log_slope(t, slope, left, right)
-        return tf.where(inside, y, x), tf.where(inside, log_slope, 0)
-
-    def inverse(self, y, parameters):
-        inner, inside = self._inside(y)
-        widths, heights, left, right = self._knots(parameters, y.shape[-1])
-        y0, height, x0, width, left, right = self._bin(inner, heights, widths, left, right)
-        slope = height / width
-        part = tf.clip_by_value((inner - y0) / height, 0, 1)
+        part = tf.clip_by_value((inner - x0) / height, 0, 1)
         bend = left + right - 2 * slope
         # a t^2 + b t + c = 0, the root in [0, 1] without cancellation
         a = slope - left + part * bend
@@ -167,8 +156,20 @@ class Spline:
         c = -slope * part
         root = tf.sqrt(tf.maximum(b**2 - 4 * a * c, 1e-20))
         t = tf.clip_by_value(-2 * c / (b + root), 0, 1)
-        x = x0 + t * width
+        y = y0 + t * width
         log_slope = -self._log_slope(t, slope, left, right)
+        return tf.where(inside, y, x), tf.where(inside, log_slope, 0)
+
+    def inverse(self, y, parameters):
+        inner, inside = self._inside(y)
+        widths, heights, left, right = self._knots(parameters, y.shape[-1])
+        y0, width, x0, height, left, right = self._bin(inner, widths, heights, left, right)
+        slope = height / width
+        t = tf.clip_by_value((inner - y0) / width, 0, 1)
+        middle = t * (1 - t)
+        below = slope + (left + right - 2 * slope) * middle
+        x = x0 + height * (slope * t**2 + left * middle) / below
+        log_slope = self._log_slope(t, slope, left, right)
         return tf.where(inside, x, y), tf.where(inside, log_slope, 0)
 
 
