@@ -20,17 +20,20 @@ from genzoo.flows import (
     RadialFlow,
     RealNVP,
 )
-from genzoo.vaes import VAE
+from genzoo.vaes import IWAE, VAE, VAECNN, FlowVAE, TwoStageVAE
 
 _ROOMS = ("data", "metrics", "plotting", "training")
 
 __all__ = [
     "IAF",
+    "IWAE",
     "MAF",
     "NICE",
     "VAE",
+    "VAECNN",
     "DensityModel",
     "Flow",
+    "FlowVAE",
     "GaussianMixture",
     "GenerativeModel",
     "GenzooError",
@@ -42,6 +45,7 @@ __all__ = [
     "PlanarFlow",
     "RadialFlow",
     "RealNVP",
+    "TwoStageVAE",
     "__version__",
     "build",
     "models",

@@ -430,5 +430,5 @@ def test_bad_validation_data_leave_the_model_unfitted(name, digits):
 @pytest.mark.parametrize("name", MODELS)
 def test_evaluate_is_the_mean_of_the_objective(name, fitted, digits):
     model, history = fitted(name)
-    loss = model.evaluate(digits.x_test, batch_size=120, verbose=0)
+    loss = model.evaluate(digits.x_test, batch_size=120, verbose=0, return_dict=True)["loss"]
     assert loss == pytest.approx(history.history["loss"][-1], rel=0.2)

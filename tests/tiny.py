@@ -3,9 +3,17 @@
 import genzoo
 
 TINY = {
+    "flow_vae": {
+        "latent_dim": 2,
+        "hidden_units": (16,),
+        "num_flow_steps": 2,
+        "flow_filters": 4,
+        "flow_hidden_units": (8,),
+    },
     "gaussian_mixture": {"num_components": 3, "covariance_type": "diag", "reg_covar": 1e-3},
     "glow": {"num_levels": 1, "num_steps": 2, "filters": 8},
     "iaf": {"num_transforms": 2, "hidden_units": (32,)},
+    "iwae": {"latent_dim": 2, "hidden_units": (16,), "num_draws": 3},
     "maf": {"num_transforms": 2, "hidden_units": (32,)},
     "neural_spline": {"num_transforms": 2, "hidden_units": (16,), "num_bins": 4},
     "nice": {"num_couplings": 4, "hidden_units": (16,)},
@@ -19,7 +27,9 @@ TINY = {
         "filters": 8,
         "num_blocks": 1,
     },
+    "two_stage_vae": {"latent_dim": 2, "hidden_units": (16,), "second_hidden_units": (8,)},
     "vae": {"latent_dim": 2, "hidden_units": (16,)},
+    "vae_cnn": {"latent_dim": 2, "filters": 4, "hidden_units": (16,)},
 }
 
 # models without trainable weights: EM sets the parameters itself

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from genzoo.core.checks import check_array, check_finite, check_int, check_number
+from genzoo.core.checks import check_array, check_finite, check_int, check_share
 from genzoo.core.errors import InvalidInputError
 
 Batch = dict[str, Any]
@@ -30,11 +30,7 @@ class ArrayData:
 
     def split(self, fraction: float) -> tuple["ArrayData", "ArrayData"]:
         """Return the first rows and the last `fraction`, as Keras's `validation_split` does."""
-        if not 0.0 < check_number(fraction, "validation_split") < 1.0:
-            raise InvalidInputError(
-                "Expected validation_split between 0 and 1. "
-                f"Received: validation_split={fraction!r}"
-            )
+        check_share(fraction, "validation_split")
         at = int(len(self) * (1.0 - fraction))
         if at in (0, len(self)):
             raise InvalidInputError(

@@ -57,6 +57,13 @@ def check_number(value: Any, name: str, minimum: float = 0.0, *, exclusive: bool
     return float(value)
 
 
+def check_share(value: Any, name: str) -> float:
+    """Return `value` as a float between 0 and 1, ends excluded."""
+    if not 0.0 < check_number(value, name) < 1.0:
+        raise InvalidInputError(f"Expected {name} between 0 and 1. Received: {name}={value!r}")
+    return float(value)
+
+
 def check_seed(seed: Any) -> int:
     """Return `seed` as an `int` below 2**62."""
     seed = check_int(seed, "seed", minimum=0)

@@ -25,7 +25,8 @@ class DensityModel(GenerativeModel):
     density at x + u, a lower bound (in expectation) on the log of the mass of x.
 
     A subclass implements `_log_weight(x, context, seed, first_row)`, in graph: log p(x) of real
-    x, or one draw of an importance-sampling estimate of it.
+    x. One that estimates p(x) implements `_draw_log_weight` in its place, and `_prepare` for what
+    its draws share.
 
     Reference: Theis, van den Oord and Bethge, A note on the evaluation of generative models, 2016.
     """
@@ -43,22 +44,36 @@ class DensityModel(GenerativeModel):
     # In graph
 
     def call(self, inputs, training=False):
-        """Return the training objective of each row in nats, [n]: for exact models log p(x)."""
+        """Return the training objective of each row in nats, [n]: for exact models log p(x).
+
+        Models that show the parts of their objective return a dict of them, each [n], the whole
+        under `"objective"`.
+        """
         parts = inputs if isinstance(inputs, dict) else {"x": inputs}
         x = parts["x"]
         seed = make_seed(self.seed_generator.next() if training else 0)
         replica = tf.distribute.get_replica_context()
         # replicas get equal parts of a batch: each draws the noise of its own rows
         first_row = 0 if replica is None else replica.replica_id_in_sync_group * tf.shape(x)[0]
-        x, log_weight = self._to_real(x, seed, first_row)
         context = self.encode_context(parts.get("context"))
-        return self._objective(x, context, seed, first_row) + log_weight
+        return self._objective(x, context, seed, first_row)
 
-    def _objective(self, x, context, seed, first_row) -> tf.Tensor:
-        return self._log_weight(x, context, seed, first_row)
+    def _objective(self, x, context, seed, first_row) -> tf.Tensor | dict[str, tf.Tensor]:
+        """Hook: what training raises, [n], or a dict of its parts."""
+        prepared = self._prepare(x, context, seed, first_row)
+        return self._draw_log_weight(prepared, context, seed, first_row)
+
+    def _prepare(self, x, context, seed, first_row) -> Any:
+        """Hook: what all draws of the weight share."""
+        return x
+
+    def _draw_log_weight(self, prepared, context, seed, first_row) -> tf.Tensor:
+        """Hook: log p(x), or a draw whose exponential has mean p(x), [n]."""
+        real, log_weight = self._to_real(prepared, seed, first_row)
+        return self._log_weight(real, context, seed, first_row) + log_weight
 
     def _log_weight(self, x, context, seed, first_row) -> tf.Tensor:
-        """Hook: log p(x), or a draw whose exponential has mean p(x), [n]."""
+        """Hook: log p(x) of real x, [n]."""
         raise NotImplementedError
 
     def _to_real(self, x, seed, first_row) -> tuple[tf.Tensor, Any]:
@@ -86,11 +101,11 @@ class DensityModel(GenerativeModel):
 
     def _score_rows(self, x, context, first_row, seed, num_samples) -> tf.Tensor:
         """Log-mean-exp of `num_samples` draws of the weight, [n]."""
+        prepared = self._prepare(x, context, seed, first_row)
 
         def draw(k):
             own = tf.random.experimental.stateless_fold_in(seed, k)
-            real, log_weight = self._to_real(x, own, first_row)
-            return self._log_weight(real, context, own, first_row) + log_weight
+            return self._draw_log_weight(prepared, context, own, first_row)
 
         _, total = tf.while_loop(
             lambda k, _: k < num_samples,

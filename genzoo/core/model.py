@@ -50,12 +50,17 @@ class GenerativeModel(TrainableModel):
         Raises:
             NotFittedError: Before `fit` or `adapt`.
         """
+        return self._draw(n, context, temperature, seed)
+
+    def _draw(self, n, context, temperature, seed, **options: Any) -> np.ndarray:
+        """Do as `sample`, with options that a model's `_sample` takes beside."""
         n = checks.check_int(n, "n")
         temperature = checks.check_number(temperature, "temperature")
         self._check_fitted("sample")
         seed = self._draw_seed(seed)
         encoded = self.context_spec.check(context, n, self._class_name(), broadcast=True)
-        graph = self._graphs.get("sample", self._sample_graph)
+        name = ("sample", *sorted(options.items()))
+        graph = self._graphs.get(name, lambda: self._sample_graph(options))
         temperature = tf.constant(temperature, self.float_dtype)
 
         def parts():
@@ -68,7 +73,7 @@ class GenerativeModel(TrainableModel):
 
         return np.concatenate(list(graph.run(self.distribute_strategy, parts())))
 
-    def _sample_graph(self):
+    def _sample_graph(self, options):
         signature = [
             tf.TensorSpec([], tf.int32),
             tf.TensorSpec([], self.float_dtype),
@@ -76,7 +81,7 @@ class GenerativeModel(TrainableModel):
         ]
 
         def sample(n, temperature, seed, context=None):
-            x = self._sample(n, self.encode_context(context), temperature, seed)
+            x = self._sample(n, self.encode_context(context), temperature, seed, **options)
             return self.data_spec.to_data(x)
 
         if self.context_size:
@@ -230,28 +235,6 @@ class GenerativeModel(TrainableModel):
         if self.context_size:
             signature.append(self.context_spec.signature())
         return {"sample": (self._sample_in_chunks, signature)}
-
-    def latent_signatures(
-        self, shape: tuple[int, ...]
-    ) -> dict[str, tuple[Callable[..., Any], list[tf.TensorSpec]]]:
-        """Return the signatures `encode(x[, context])` and `decode(z[, context])`.
-
-        For models with `_encode(x, context, first_row)` and `_decode(z, context)`, in graph.
-
-        Args:
-            shape: Shape of one z.
-        """
-        context = [self.context_spec.signature()] if self.context_size else []
-        x = tf.TensorSpec([None, *self.event_shape], self.sample_dtype, name="x")
-        z = tf.TensorSpec([None, *shape], self.float_dtype, name="z")
-
-        def encode(x, context=None):
-            return self._encode(x, self.encode_context(context), tf.constant(0, tf.int64))
-
-        def decode(z, context=None):
-            return self._decode(z, self.encode_context(context))
-
-        return {"encode": (encode, [x, *context]), "decode": (decode, [z, *context])}
 
     def _sample_in_chunks(self, n, seed, context=None):
         """Do as `sample`, in graph, for any n."""

@@ -277,7 +277,8 @@ class TrainableModel(keras.Model):
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         # a strategy sums gradients over replicas and Keras scales its own losses only
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        return -tf.reduce_mean(y_pred) / replicas
+        objective = y_pred["objective"] if isinstance(y_pred, dict) else y_pred
+        return -tf.reduce_mean(objective) / replicas
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         results = super().compute_metrics(x, y, y_pred, sample_weight)

@@ -9,23 +9,21 @@ import tensorflow as tf
 
 from genzoo.core import checks
 from genzoo.core.density import DensityModel
-from genzoo.core.errors import InvalidInputError
+from genzoo.core.latent import LatentModel
 from genzoo.core.lazy import tfp
 from genzoo.core.random import uniform_rows
 from genzoo.flows.bases import BASES, make_base
 from genzoo.flows.dequantization import VariationalDequantizer
-from genzoo.steps import Center, Chain, Flatten, FlowStep, Logit, PixelScale, Standardize
+from genzoo.flows.preprocessing import PREPROCESSING, preprocessing_steps
+from genzoo.steps import Chain, Flatten, FlowStep
 
-# margin of the logit by the protocol's name; None is the model's own `alpha`
-_LOGITS = {"logit": None, "maf": 1e-6, "realnvp": 0.05}
-_PREPROCESSING = ("auto", "standardize", *_LOGITS, "glow", None)
 _DEQUANTIZATION = ("uniform", "variational")
 _START_ROWS = 512
 _CHECKED_ROWS = 64
 _INVERSION_TOLERANCE = 1e-4
 
 
-class Flow(DensityModel):
+class Flow(LatentModel, DensityModel):
     """Base of the normalizing flows: exact density and exact sampling.
 
     A subclass calls `set_steps` at the end of its constructor.
@@ -66,7 +64,7 @@ class Flow(DensityModel):
     ):
         super().__init__(event_shape, **model_arguments)
         self.base = base if callable(base) else checks.check_choice(base, BASES, "base")
-        self.preprocessing = checks.check_choice(preprocessing, _PREPROCESSING, "preprocessing")
+        self.preprocessing = checks.check_choice(preprocessing, PREPROCESSING, "preprocessing")
         self.alpha = alpha
         self.dequantization = checks.check_choice(dequantization, _DEQUANTIZATION, "dequantization")
 
@@ -76,7 +74,15 @@ class Flow(DensityModel):
         Args:
             steps: Steps from the base to the data; the preprocessing comes after them.
         """
-        self.chain = Chain([*steps, *self._preprocessing_steps()], dtype=self.dtype_policy)
+        dtype = self.dtype_policy
+        ends = preprocessing_steps(
+            self.preprocessing,
+            self.event_shape,
+            images=self.image_preprocessing,
+            alpha=self.alpha,
+            dtype=dtype,
+        )
+        self.chain = Chain([*steps, *ends], dtype=dtype)
         self.chain.build((None, *self.event_shape))
         self.base_layer = make_base(self.base, self.base_shape, self.seed, self.dtype_policy)
         self.dequantizer = None
@@ -96,23 +102,14 @@ class Flow(DensityModel):
         """Shape of one example on the base side."""
         return self.chain.base_shape
 
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        """Shape of one z: that of an example on the base side."""
+        return self.base_shape
+
     def flattening(self) -> list[FlowStep]:
         """Return the step that makes vectors of events that are not, if there is need of it."""
         return [] if len(self.event_shape) == 1 else [Flatten(dtype=self.dtype_policy)]
-
-    def _preprocessing_steps(self) -> list[FlowStep]:
-        kind = self.preprocessing
-        if kind == "auto":
-            kind = self.image_preprocessing if len(self.event_shape) == 3 else "standardize"
-        dtype = self.dtype_policy
-        if kind == "standardize":
-            return [Standardize(dtype=dtype)]
-        if kind == "glow":
-            return [Center(dtype=dtype), PixelScale(dtype=dtype)]
-        if kind in _LOGITS:
-            alpha = self.alpha if _LOGITS[kind] is None else _LOGITS[kind]
-            return [Logit(alpha, dtype=dtype), PixelScale(dtype=dtype)]
-        return []
 
     def step_seed(self, index: int) -> int | None:
         """Return the seed of step `index`, for its initial weights."""
@@ -171,10 +168,6 @@ class Flow(DensityModel):
     def _decode(self, z, context):
         return self.data_spec.to_data(self.bijector(context).forward(z))
 
-    def export_signatures(self):
-        """As in `DensityModel`, with `encode(x)` and `decode(z)`, z on the base side."""
-        return {**super().export_signatures(), **self.latent_signatures(self.base_shape)}
-
     # Data-dependent start
 
     def _adapt_parts(self, batches):
@@ -216,55 +209,6 @@ class Flow(DensityModel):
                 stacklevel=3,
             )
 
-    def encode(self, x: Any, *, context: Any = None, batch_size: int | None = None) -> np.ndarray:
-        """Return the points on the base side that the data come from, [n, *base_shape].
-
-        Args:
-            x: Array [n, *event_shape]; integers stand for the middle of their bins.
-            context: As in `fit`, for conditional flows.
-            batch_size: Rows at a time on each replica.
-        """
-        data, batch_size = self._door_rows("encode", x, context, batch_size)
-        return np.concatenate(list(self.map_rows("encode", self._encode, data, batch_size)))
-
-    def decode(self, z: Any, *, context: Any = None) -> np.ndarray:
-        """Return the data that points on the base side lead to, in the kind of the data.
-
-        Args:
-            z: [n, *base_shape].
-            context: As in `fit`, for conditional flows.
-        """
-        return self.map_latents("decode", self._decode, z, self.base_shape, context)
-
-    def interpolate(
-        self, start: Any, end: Any, num_steps: int = 8, *, context: Any = None
-    ) -> np.ndarray:
-        """Return the way from one example to another along a great circle of the base space.
-
-        Straight lines would pass points nearer the origin than samples are (White 2016).
-
-        Args:
-            start, end: Examples [n, *event_shape].
-            num_steps: Points on the way, both ends included; at least 2.
-            context: As in `fit`, for conditional flows, the same along the way.
-
-        Returns:
-            Array [n, num_steps, *event_shape] in the kind of the data.
-        """
-        num_steps = checks.check_int(num_steps, "num_steps", minimum=2)
-        z0, z1 = (self.encode(x, context=context) for x in (start, end))
-        if len(z0) != len(z1):
-            raise InvalidInputError(
-                "Expected as many rows in start as in end. "
-                f"Received: start of {len(z0)} rows, end of {len(z1)} rows"
-            )
-        n = len(z0)
-        points = _great_circle(z0.reshape(n, -1), z1.reshape(n, -1), num_steps)
-        if context is not None:
-            context = np.repeat(np.asarray(context), num_steps, axis=0)
-        path = self.decode(points.reshape(n * num_steps, *self.base_shape), context=context)
-        return path.reshape(n, num_steps, *self.event_shape)
-
     def inversion_error(self, x: Any, *, context: Any = None) -> float:
         """Return how far the way to the base and back ends from where it began.
 
@@ -288,16 +232,3 @@ class Flow(DensityModel):
         flat = real.numpy().reshape(len(real), -1)
         moved = np.linalg.norm(back.numpy().reshape(flat.shape) - flat, axis=1)
         return float(np.max(moved / (np.linalg.norm(flat, axis=1) + 1e-12)))
-
-
-def _great_circle(start: np.ndarray, end: np.ndarray, num_steps: int) -> np.ndarray:
-    """Return spherical interpolations, [n, num_steps, D]."""
-    lengths = [np.linalg.norm(z, axis=1, keepdims=True) + 1e-12 for z in (start, end)]
-    cosine = np.sum(start * end, axis=1, keepdims=True) / (lengths[0] * lengths[1])
-    angle = np.arccos(np.clip(cosine, -1, 1))[:, None]
-    share = np.linspace(0, 1, num_steps, dtype=start.dtype)[None, :, None]
-    small = np.sin(angle) < 1e-4
-    angle = np.where(small, 1.0, angle)
-    first = np.where(small, 1 - share, np.sin((1 - share) * angle) / np.sin(angle))
-    second = np.where(small, share, np.sin(share * angle) / np.sin(angle))
-    return (first * start[:, None] + second * end[:, None]).astype(start.dtype)

@@ -1,44 +1,79 @@
-"""VAE: a latent-variable model with an amortised Gaussian posterior."""
+"""VAE: a latent-variable model with an amortised posterior."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from genzoo.core import checks
 from genzoo.core.density import DensityModel
 from genzoo.core.errors import InvalidInputError
+from genzoo.core.latent import LatentModel
 from genzoo.core.likelihood import Likelihood
-from genzoo.core.random import make_seed, normal_rows
+from genzoo.core.random import make_seed, normal_rows, uniform_rows
 from genzoo.core.registry import register
 from genzoo.core.spec import DataSpec
-from genzoo.nets import MLP
-from genzoo.steps import Standardize
+from genzoo.flows.preprocessing import PREPROCESSING, preprocessing_steps
+from genzoo.steps import Chain
 from genzoo.vaes.likelihoods import LIKELIHOODS
+from genzoo.vaes.networks import make_decoder, make_encoder
+from genzoo.vaes.posteriors import Posterior, PosteriorParameters
+from genzoo.vaes.priors import VAMP, VampPrior, make_prior
 
-_LATENT = 2
-_LOG_VARIANCE_LIMIT = 10.0
+_LATENT, _BINARY, _PRIOR = 2, 3, 4
+_BINARIZATIONS = ("threshold", "dynamic", None)
+# Burda et al. 2016: a unit is active if its posterior mean varies more than this over the data
+_ACTIVE_VARIANCE = 0.01
+
+
+class _Evidence(NamedTuple):
+    """Data as observed (integers, or binary values) and the posterior given them."""
+
+    x: tf.Tensor
+    posterior: PosteriorParameters
 
 
 @register("vae")
-class VAE(DensityModel):
-    """A variational autoencoder with MLP encoder and decoder.
+class VAE(LatentModel, DensityModel):
+    """A variational autoencoder.
 
-    `fit` raises the evidence lower bound (ELBO) with the analytic KL divergence; `log_prob` is
-    the importance-weighted bound, the ELBO in expectation for one draw.
+    `fit` raises the evidence lower bound (ELBO), with the KL divergence in closed form where there
+    is one; `log_prob` is the importance-weighted bound, in expectation the ELBO for one draw. The
+    encoder sees integers by the middle of their bins.
 
     Args:
         event_shape: Shape of one example.
         latent_dim: Width of the latent vector z.
-        hidden_units: Widths of the encoder's hidden layers; the decoder's in reverse.
+        encoder, decoder: `"mlp"`; `"conv"` or `"resnet"` (images of any size); `"auto"` for
+            `"conv"` on images and `"mlp"` on all else; or Keras networks of your own: an encoder
+            of [n, *event_shape] to any features (a linear layer follows), a decoder of
+            [n, latent_dim] to the shape of the data, the last axis times the numbers that the
+            likelihood takes for a value. With a context both take a list, [x, context].
+        hidden_units: `"mlp"`: widths of the encoder's hidden layers; the decoder's in reverse.
+        filters: `"conv"`, `"resnet"`: channels of the finest scale, doubled at each other.
+        num_blocks: `"resnet"`: residual blocks a scale.
         activation: Name of a Keras activation.
-        likelihood: `"gaussian"` (standardised data, one learned variance; integers are
-            dequantised) or `"bernoulli"` (binary data).
-        binarization: For `"bernoulli"` on data that are not binary: `"threshold"` makes values
-            in the upper half of the range 1 and scores the binary data, so figures compare with
-            those of thresholded data alone. `None` refuses such data.
+        prior: `"normal"`; `"vamp"` (Tomczak and Welling 2018); another base distribution of the
+            flows (`"mixture"`, `"student_t"`, `"logistic"`); a flow prior by its registered name,
+            such as `"realnvp"`, or as a `Flow` of event_shape (latent_dim,); or a function of the
+            shape that returns a `tfd.Distribution`.
+        num_pseudo_inputs: Of `"vamp"`.
+        posterior: `"gaussian"`, or `"iaf"` or `"planar"` flow steps after the Gaussian.
+        num_posterior_steps: Their number.
+        likelihood: Of the data given z: `"gaussian"` (one learned variance), `"diagonal_gaussian"`
+            (a variance for each value from the decoder), both with integers dequantised;
+            `"discretized_logistic"` or `"categorical"` (masses of integers); `"bernoulli"` (binary
+            data).
+        binarization: For `"bernoulli"` on data that are not binary: `"threshold"` (values in the
+            upper half of the range are 1) or `"dynamic"` (1 with probability value / largest value,
+            drawn anew at each step). `likelihood` declares it, since figures of differently
+            binarised data do not compare. `None` refuses such data.
+        preprocessing: Steps between the data and the model, as for `Flow`; `"auto"` standardises.
         beta: Weight of the KL divergence in training (Higgins et al. 2017); 1 for a bound.
+        free_bits: Nats of the KL divergence, for each latent value of an example, that cost
+            nothing in training (Kingma et al. 2016).
         **model_arguments: `levels`, `context_dim`, `num_classes`, `seed`, `name`, `dtype`; see
             `TrainableModel`.
 
@@ -54,187 +89,431 @@ class VAE(DensityModel):
     """
 
     is_bound = True
+    mixed_precision = True
 
     def __init__(
         self,
         event_shape: tuple[int, ...] | int,
         *,
         latent_dim: int = 16,
+        encoder: str | keras.layers.Layer = "mlp",
+        decoder: str | keras.layers.Layer = "mlp",
         hidden_units: Sequence[int] = (256, 256),
+        filters: int = 32,
+        num_blocks: int = 1,
         activation: str = "relu",
+        prior: Any = "normal",
+        num_pseudo_inputs: int = 100,
+        posterior: str = "gaussian",
+        num_posterior_steps: int = 2,
         likelihood: str = "gaussian",
         binarization: str | None = None,
+        preprocessing: str | None = "auto",
         beta: float = 1.0,
+        free_bits: float = 0.0,
         **model_arguments: Any,
     ):
         super().__init__(event_shape, **model_arguments)
         self.latent_dim = checks.check_int(latent_dim, "latent_dim")
+        self.encoder, self.decoder = encoder, decoder
         self.hidden_units = checks.check_units(hidden_units)
+        self.filters = checks.check_int(filters, "filters")
+        self.num_blocks = checks.check_int(num_blocks, "num_blocks")
         self.activation = activation
+        self.prior = prior
+        self.num_pseudo_inputs = checks.check_int(num_pseudo_inputs, "num_pseudo_inputs")
+        self.posterior = posterior
+        self.num_posterior_steps = num_posterior_steps
         self.likelihood_name = checks.check_choice(likelihood, LIKELIHOODS, "likelihood")
-        self.binarization = checks.check_choice(binarization, ("threshold", None), "binarization")
+        self.binarization = checks.check_choice(binarization, _BINARIZATIONS, "binarization")
         if binarization and likelihood != "bernoulli":
             raise InvalidInputError(
                 "Expected binarization with likelihood='bernoulli' alone. "
                 f"Received: binarization={binarization!r}, likelihood={likelihood!r}"
             )
+        self.preprocessing = checks.check_choice(preprocessing, PREPROCESSING, "preprocessing")
         self.beta = checks.check_number(beta, "beta")
-        dtype = self.dtype_policy.name
-        seed = self.seed
-        self.encoder = MLP(
-            self.event_size,
-            self.hidden_units,
-            2 * self.latent_dim,
-            context_size=self.context_size,
-            activation=activation,
-            seed=seed,
-            dtype=dtype,
-            name="encoder",
+        self.free_bits = checks.check_number(free_bits, "free_bits")
+        self._make_parts()
+        if self.free_bits and not self._has_closed_divergence:
+            raise InvalidInputError(
+                "Expected free_bits with prior='normal' and posterior='gaussian', whose KL "
+                "divergence is a sum over the latent values. Received: "
+                f"free_bits={free_bits!r}, prior={prior!r}, posterior={posterior!r}"
+            )
+        self.kl_weight = self.add_weight(
+            shape=(), initializer="ones", trainable=False, autocast=False, name="kl_weight"
         )
-        self.decoder = MLP(
-            self.latent_dim,
-            self.hidden_units[::-1],
-            self.event_size,
-            context_size=self.context_size,
-            activation=activation,
-            seed=None if seed is None else seed + 100,
-            dtype=dtype,
-            name="decoder",
-        )
-        self.output_distribution = LIKELIHOODS[likelihood](dtype=dtype)
-        self.output_distribution.build((None, self.event_size))
-        self.preprocessing = Standardize(dtype=dtype) if likelihood == "gaussian" else None
-        if self.preprocessing is not None:
-            self.preprocessing.build((None, *self.event_shape))
+        self._means = [keras.metrics.Mean(name) for name in ("elbo", "reconstruction", "kl")]
         self.built = True
+
+    def _make_parts(self):
+        dtype, exact = self.dtype_policy, self.variable_dtype
+        self.output_distribution = LIKELIHOODS[self.likelihood_name](self.levels, dtype=exact)
+        self.posterior_layer = Posterior(
+            self.posterior,
+            self.latent_dim,
+            self.num_posterior_steps,
+            seed=self._part_seed(200),
+            dtype=exact,
+        )
+        shared = {
+            "hidden_units": self.hidden_units,
+            "filters": self.filters,
+            "num_blocks": self.num_blocks,
+            "activation": self.activation,
+            "context_size": self.context_size,
+            "dtype": dtype,
+        }
+        self.encoder_network = make_encoder(
+            self.encoder,
+            self.event_shape,
+            self.posterior_layer.parameter_size,
+            seed=self._part_seed(0),
+            **shared,
+        )
+        self.decoder_network = make_decoder(
+            self.decoder,
+            self.event_shape,
+            self.latent_dim,
+            event_parameters=self.output_distribution.parameters,
+            seed=self._part_seed(100),
+            **shared,
+        )
+        self.prior_layer = self._make_prior()
+        kind = self.output_distribution.kind
+        if kind != "density" and self.preprocessing != "auto":
+            raise InvalidInputError(
+                f"Expected preprocessing='auto' with likelihood={self.likelihood_name!r}, which "
+                f"scores the integers themselves. Received: preprocessing={self.preprocessing!r}"
+            )
+        # what a mass scores needs no volume; its encoder sees pixels as an image's does
+        ends = {"density": self.preprocessing, "mass": "glow", "binary": None}[kind]
+        steps = preprocessing_steps(
+            ends, self.event_shape, images="standardize", alpha=0.01, dtype=exact
+        )
+        self.ends = Chain(steps, dtype=exact)
+        self.ends.build((None, *self.event_shape))
+
+    def _make_prior(self):
+        if self.prior == VAMP:
+            if self.context_size:
+                raise InvalidInputError(
+                    "Expected an unconditional VAE with prior='vamp'. Received: a context of width "
+                    f"{self.context_size}. Use a flow prior, such as prior='realnvp'."
+                )
+
+            def encode(inputs):
+                given = self._infer(inputs, None)
+                return given.mean, given.log_variance
+
+            return VampPrior(
+                self.num_pseudo_inputs, encode, self.event_shape, dtype=self.variable_dtype
+            )
+        context = {"context_dim": self.context_dim, "num_classes": self.num_classes}
+        return make_prior(
+            self.prior,
+            self.latent_dim,
+            context,
+            self.context_size,
+            self._part_seed(300),
+            self.variable_dtype,
+        )
+
+    def _part_seed(self, index: int) -> int | None:
+        return None if self.seed is None else 1000 * self.seed + index
+
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        """Shape of one z."""
+        return (self.latent_dim,)
+
+    @property
+    def _has_closed_divergence(self) -> bool:
+        return self.prior == "normal" and self.posterior == "gaussian"
 
     @property
     def likelihood(self) -> Likelihood:
-        if self.likelihood_name == "bernoulli":
-            return Likelihood("lower_bound", "mass")
-        return super().likelihood
+        if self.output_distribution.kind == "density":
+            return super().likelihood
+        return Likelihood("lower_bound", "mass", self.binarization)
 
     def _set_spec(self, spec: DataSpec) -> None:
-        if self.likelihood_name == "bernoulli" and spec.levels != 2 and self.binarization is None:
-            levels = "real numbers" if spec.levels is None else f"{spec.levels} levels"
+        kind = self.output_distribution.kind
+        shown = "real numbers" if spec.levels is None else f"{spec.levels} levels"
+        received = f"Received: {spec.dtype} data of {shown}. "
+        if kind == "binary" and spec.levels != 2 and self.binarization is None:
             raise InvalidInputError(
                 "Expected binary data (bool, or uint8 of 0 and 1) with "
-                f"likelihood='bernoulli'. Received: {spec.dtype} data of {levels}. "
+                f"likelihood='bernoulli'. {received}"
                 "Pass binarization='threshold', or use likelihood='gaussian'."
             )
+        if spec.levels is None and (kind == "mass" or self.binarization == "dynamic"):
+            wanted = f"likelihood={self.likelihood_name!r}"
+            wanted += " and binarization='dynamic'" if self.binarization else ""
+            raise InvalidInputError(
+                f"Expected integers from 0 to levels - 1 with {wanted}. {received}"
+                "Pass levels=..., cast the data, or use likelihood='gaussian'."
+            )
         super()._set_spec(spec)
+        self.output_distribution.levels = spec.levels
 
     def _adapt_parts(self, batches):
-        if self.preprocessing is None:
-            return
+        for step in reversed(self.ends.steps):
+            if step.adapts:
+                step.adapt(
+                    lambda: (x.numpy() for x, _ in self._real_batches(batches())), self.data_spec
+                )
+        count, total, squares, first = 0, 0.0, 0.0, []
+        for batch in batches():
+            x = self._observe_rows(tf.convert_to_tensor(batch["x"]), make_seed(0), count)
+            seen = self._see(x).numpy()
+            total += seen.sum(dtype=np.float64)
+            squares += np.square(seen, dtype=np.float64).sum()
+            if count < self.num_pseudo_inputs:
+                first.append(seen[: self.num_pseudo_inputs - count])
+            count += len(seen)
+        size = count * self.event_size
+        variance = squares / size - (total / size) ** 2
+        self.output_distribution.start(max(np.sqrt(max(variance, 0.0)), 1e-3))
+        if isinstance(self.prior_layer, VampPrior):
+            shape = self.prior_layer.inputs.shape
+            self.prior_layer.inputs.assign(np.resize(np.concatenate(first), shape))
 
-        def real():
-            return (x.numpy() for x, _ in self._real_batches(batches()))
-
-        self.preprocessing.adapt(real, self.data_spec)
+    def _real_arrays(self, batches):
+        return (x.numpy() for x, _ in self._real_batches(batches))
 
     # In graph
 
-    def _to_real(self, x, seed, first_row):
-        if self.likelihood_name != "bernoulli":
-            return super()._to_real(x, seed, first_row)
+    def _observe_rows(self, x, seed, first_row):
+        """Return the data that are scored: binarised where that is asked for."""
+        if self.output_distribution.kind != "binary":
+            return x
         x = tf.cast(x, self.float_dtype)
-        return tf.cast(x > self._threshold(), self.float_dtype), 0.0
+        top = 1.0 if self.data_spec.levels is None else self.data_spec.levels - 1.0
+        threshold = 0.5
+        if self.binarization == "dynamic":
+            seed = tf.random.experimental.stateless_fold_in(seed, _BINARY)
+            shape = tf.shape(x)[0], self.event_shape
+            threshold = uniform_rows(*shape, seed, first_row, self.float_dtype)
+        return tf.cast(x > threshold * top, self.float_dtype)
 
-    def _threshold(self) -> float:
-        levels = self.data_spec.levels
-        return 0.5 if levels is None else 0.5 * (levels - 1)
+    def _see(self, x):
+        """Return what the encoder sees of the data, integers by the middle of their bins."""
+        middle = 0.5 if x.dtype.is_integer or x.dtype.is_bool else 0.0
+        return self.ends.inverse_and_log_det(tf.cast(x, self.float_dtype) + middle)[0]
 
-    def _preprocess(self, x) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return flat data on the model's side [n, D] and the log-det of the way there."""
-        log_det = tf.zeros([], self.float_dtype)
-        if self.preprocessing is not None:
-            x, log_det = self.preprocessing.inverse_and_log_det(x)
-        return tf.reshape(x, [-1, self.event_size]), log_det
+    def _target(self, x, seed, first_row):
+        """Return what the likelihood scores, and the log-weight of the way there."""
+        if self.output_distribution.kind != "density":
+            return tf.cast(x, self.float_dtype), 0.0
+        real, log_weight = self._to_real(x, seed, first_row)
+        target, log_det = self.ends.inverse_and_log_det(real)
+        return target, log_weight + log_det
 
-    def posterior(self, flat, context=None) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return mean and log-variance of q(z | x), each [n, latent_dim]."""
-        mean, log_variance = tf.split(self.encoder(flat, context), 2, axis=1)
-        limit = _LOG_VARIANCE_LIMIT
-        return mean, limit * tf.tanh(log_variance / limit)
+    def _infer(self, seen, context) -> PosteriorParameters:
+        """Return the posterior given data on the model's side, [n, *event_shape]."""
+        encoded = tf.cast(self.encoder_network(seen, context), self.float_dtype)
+        return self.posterior_layer.split(encoded)
 
-    def _draw(self, mean, log_variance, seed, first_row):
+    def _output(self, z, context):
+        """Return the likelihood's parameters given z."""
+        return tf.cast(self.decoder_network(z, context), self.float_dtype)
+
+    def _log_likelihood(self, target, z, context):
+        return self.output_distribution.log_prob(target, self._output(z, context))
+
+    def _noise(self, n, seed, first_row, draws=None):
         seed = tf.random.experimental.stateless_fold_in(seed, _LATENT)
-        n, dtype = tf.shape(mean)[0], self.float_dtype
-        noise = normal_rows(n, (self.latent_dim,), seed, first_row, dtype)
-        return mean + tf.exp(0.5 * log_variance) * noise, noise
+        shape = (self.latent_dim,) if draws is None else (draws, self.latent_dim)
+        return normal_rows(n, shape, seed, first_row, self.float_dtype)
 
-    def _reconstruct(self, flat, z, context):
-        return self.output_distribution.log_prob(flat, self.decoder(z, context))
+    def _prepare(self, x, context, seed, first_row):
+        x = self._observe_rows(x, seed, first_row)
+        return _Evidence(x, self._infer(self._see(x), context))
 
     def _objective(self, x, context, seed, first_row):
-        flat, log_det = self._preprocess(x)
-        mean, log_variance = self.posterior(flat, context)
-        z, _ = self._draw(mean, log_variance, seed, first_row)
-        variance = tf.exp(log_variance)
-        divergence = 0.5 * tf.reduce_sum(variance + mean**2 - 1.0 - log_variance, axis=1)
-        return self._reconstruct(flat, z, context) + log_det - self.beta * divergence
+        evidence = self._prepare(x, context, seed, first_row)
+        target, log_weight = self._target(evidence.x, seed, first_row)
+        given = evidence.posterior
+        noise = self._noise(tf.shape(given.mean)[0], seed, first_row)
+        z, log_q = self.posterior_layer.draw(given, noise)
+        reconstruction = self._log_likelihood(target, z, context) + log_weight
+        cost = kl = log_q - self._log_prior(z, context, seed, first_row)
+        if self._has_closed_divergence:
+            by_unit = self.posterior_layer.divergence(given)
+            kl = tf.reduce_sum(by_unit, axis=1)
+            cost = tf.reduce_sum(tf.maximum(by_unit, self.free_bits), axis=1)
+        return {
+            "objective": reconstruction - self.beta * self.kl_weight * cost,
+            "elbo": reconstruction - kl,
+            "reconstruction": reconstruction,
+            "kl": kl,
+        }
 
-    def _log_weight(self, x, context, seed, first_row):
-        """Log p(x, z) / q(z | x) at a draw of z from q, [n]."""
-        flat, log_det = self._preprocess(x)
-        mean, log_variance = self.posterior(flat, context)
-        z, noise = self._draw(mean, log_variance, seed, first_row)
-        # the normal constants of prior and posterior cancel
-        log_ratio = 0.5 * tf.reduce_sum(noise**2 + log_variance - z**2, axis=1)
-        return self._reconstruct(flat, z, context) + log_det + log_ratio
+    def _log_prior(self, z, context, seed, first_row):
+        seed = tf.random.experimental.stateless_fold_in(seed, _PRIOR)
+        return self.prior_layer.log_prob(z, context, seed, first_row)
 
-    def _to_event(self, flat):
-        """Carry [n, D] on the model's side to real numbers in data space."""
-        x = tf.reshape(flat, [-1, *self.event_shape])
-        if self.preprocessing is not None:
-            return self.preprocessing.forward_and_log_det(x)[0]
+    def _draw_log_weight(self, prepared, context, seed, first_row):
+        target, log_weight = self._target(prepared.x, seed, first_row)
+        noise = self._noise(tf.shape(target)[0], seed, first_row)
+        weight = self._latent_log_weight(
+            target, prepared.posterior, noise, context, seed, first_row
+        )
+        return weight + log_weight
+
+    def _latent_log_weight(self, target, given, noise, context, seed, first_row):
+        """Return log p(target, z) / q(z | x) at the z that the noise leads to, [n]."""
+        z, log_q = self.posterior_layer.draw(given, noise)
+        log_prior = self._log_prior(z, context, seed, first_row)
+        return self._log_likelihood(target, z, context) + log_prior - log_q
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """As in Keras, without those of a VAE that is a part of this one."""
+        inner = [
+            id(mean)
+            for layer in self._flatten_layers(include_self=False)
+            if isinstance(layer, VAE)
+            for mean in layer._means
+        ]
+        return [metric for metric in super().metrics if id(metric) not in inner]
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        for mean in self._means:
+            mean.update_state(y_pred[mean.name])
+        return super().compute_metrics(x, y, y_pred, sample_weight)
+
+    def _to_event(self, values):
+        """Carry what the likelihood speaks of to real numbers in data space."""
+        kind = self.output_distribution.kind
+        if kind == "density":
+            return self.ends.forward_and_log_det(values)[0]
+        if kind == "mass":
+            return values + 0.5
         # a binary value stands for the ends of the data's range, in the middle of its bin
         top = 1.0 if self.data_spec.levels is None else self.data_spec.levels - 1.0
-        return x * top + (0.5 if self.data_spec.is_integer else 0.0)
+        return values * top + (0.5 if self.data_spec.is_integer else 0.0)
 
-    def _sample(self, n, context, temperature, seed):
+    def _sample(self, n, context, temperature, seed, mean=False):
         latent_seed, output_seed = tf.unstack(tf.random.split(seed))
-        z = tf.random.stateless_normal([n, self.latent_dim], latent_seed, dtype=self.float_dtype)
-        output = self.decoder(temperature * z, context)
-        return self._to_event(self.output_distribution.sample(output, output_seed))
+        z = self._draw_latent(n, context, temperature, latent_seed)
+        return self._to_event(self._draw_output(z, context, output_seed, mean))
+
+    def _draw_latent(self, n, context, temperature, seed):
+        return self.prior_layer.sample(n, context, temperature, seed)
+
+    def _draw_output(self, z, context, seed, mean):
+        """Return a draw of what the likelihood speaks of, or its mean, given z."""
+        output = self._output(z, context)
+        if mean:
+            return self.output_distribution.mean(output)
+        return self.output_distribution.sample(output, seed)
 
     def _encode(self, x, context, first_row):
-        real, _ = self._to_real(x, make_seed(0), first_row)
-        flat, _ = self._preprocess(real)
-        return self.posterior(flat, context)[0]
+        given = self._prepare(x, context, make_seed(0), first_row).posterior
+        return self.posterior_layer.center(given)
+
+    def _encode_draw(self, x, context, first_row, seed):
+        given = self._prepare(x, context, seed, first_row).posterior
+        noise = self._noise(tf.shape(given.mean)[0], seed, first_row)
+        return self.posterior_layer.draw(given, noise)[0]
 
     def _decode(self, z, context):
-        mean = self.output_distribution.mean(self.decoder(z, context))
+        mean = self._draw_output(z, context, make_seed(0), mean=True)
         return self.data_spec.to_data(self._to_event(mean))
 
     def get_config(self):
+        config = super().get_config()
+        for name in ("encoder", "decoder", "prior"):
+            if isinstance(config[name], keras.layers.Layer):
+                config[name] = keras.saving.serialize_keras_object(config[name])
         # `likelihood` itself is the declaration that every model makes
-        return {**super().get_config(), "likelihood": self.likelihood_name}
+        return {**config, "likelihood": self.likelihood_name}
 
     # Outside
 
-    def encode(self, x: Any, *, context: Any = None, batch_size: int | None = None) -> np.ndarray:
-        """Return the posterior mean of z for each row, [n, latent_dim]."""
-        data, batch_size = self._door_rows("encode", x, context, batch_size)
-        return np.concatenate(list(self.map_rows("encode", self._encode, data, batch_size)))
-
-    def decode(self, z: Any, *, context: Any = None) -> np.ndarray:
-        """Return the mean of p(x | z) in the kind of the data.
+    def sample(
+        self,
+        n: int,
+        *,
+        context: Any = None,
+        temperature: float = 1.0,
+        mean: bool = False,
+        seed: int | None = None,
+    ) -> np.ndarray:
+        """Draw samples in the kind of the data.
 
         Args:
-            z: [n, latent_dim].
-            context: As in `fit`, for conditional models.
-
-        Returns:
-            Array [n, *event_shape]; for binarised data the mean is rounded to a level.
+            n, context, temperature, seed: As in `GenerativeModel`; the temperature scales z.
+            mean: Whether to return the mean of p(x | z) at drawn z in place of a draw of x.
         """
-        return self.map_latents("decode", self._decode, z, (self.latent_dim,), context)
+        return self._draw(n, context, temperature, seed, mean=bool(mean))
+
+    def encode(
+        self,
+        x: Any,
+        *,
+        context: Any = None,
+        draw: bool = False,
+        batch_size: int | None = None,
+        seed: int = 0,
+    ) -> np.ndarray:
+        """Return z for each row, [n, latent_dim].
+
+        Args:
+            x: Array [n, *event_shape].
+            context: As in `fit`, for conditional models.
+            draw: Whether to draw z from the posterior; else its mean (with a flow posterior, the
+                image of the Gaussian's mean).
+            batch_size: Rows at a time on each replica.
+            seed: Fixes the draw.
+        """
+        if not draw:
+            return super().encode(x, context=context, batch_size=batch_size)
+        data, batch_size = self._door_rows("encode", x, context, batch_size)
+        seed = make_seed(checks.check_seed(seed))
+        rows = self.map_rows("encode_draw", self._encode_draw, data, batch_size, seed)
+        return np.concatenate(list(rows))
 
     def reconstruct(self, x: Any, *, context: Any = None) -> np.ndarray:
-        """Return `decode(encode(x))`."""
+        """Return `decode(encode(x))`: the mean of p(x | z), for binarised data rounded."""
         return self.decode(self.encode(x, context=context), context=context)
 
-    def export_signatures(self):
-        """As in `DensityModel`, with `encode(x)` (the mean of z) and `decode(z)`."""
-        return {**super().export_signatures(), **self.latent_signatures((self.latent_dim,))}
+    def elbo(
+        self, x: Any, *, context: Any = None, num_draws: int = 16, seed: int = 0
+    ) -> np.ndarray:
+        """Return the evidence lower bound of each row in nats, the mean over draws of z, [n].
+
+        Args:
+            x: Array [n, *event_shape].
+            context: As in `fit`, for conditional models.
+            num_draws: Draws of z; more give the same number with less noise. For a tighter bound
+                see `log_prob(x, num_samples=K)`.
+            seed: Fixes the draws.
+        """
+        num_draws = checks.check_int(num_draws, "num_draws")
+        total = np.zeros(len(x))
+        for i in range(num_draws):
+            total += self.log_prob(x, context=context, seed=checks.check_seed(seed) + i)
+        return (total / num_draws).astype(self.float_dtype)
+
+    def active_units(self, x: Any, *, context: Any = None) -> np.ndarray:
+        """Return which latent values the posterior uses, bool [latent_dim].
+
+        Those whose posterior mean has a variance above 0.01 over the data; the others have
+        collapsed to the prior.
+
+        Args:
+            x: Array [n, *event_shape], n of some hundreds or more.
+            context: As in `fit`, for conditional models.
+
+        Reference: Burda, Grosse and Salakhutdinov, Importance weighted autoencoders, 2016.
+        """
+        return self.encode(x, context=context).var(axis=0) > _ACTIVE_VARIANCE
+
+    def diagnose(self, x: Any, *, context: Any = None) -> dict[str, Any]:
+        """Return the number of active units beside that of all, for reports."""
+        active = self.active_units(x, context=context)
+        return {"active_units": int(active.sum()), "latent_dim": self.latent_dim}

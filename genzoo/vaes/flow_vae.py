@@ -1,0 +1,201 @@
+"""FlowVAE: a VAE whose decoder is a flow."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from genzoo.core import checks
+from genzoo.core.errors import InvalidInputError
+from genzoo.core.registry import register
+from genzoo.steps import ActNorm, Chain, Coupling, ImageCoupling, LULinear, Squeeze
+from genzoo.vaes.phases import TwoPhaseTraining
+from genzoo.vaes.vae import VAE
+
+_GAUSSIANS = ("gaussian", "diagonal_gaussian")
+
+
+@register("flow_vae")
+class FlowVAE(TwoPhaseTraining, VAE):
+    """A VAE with a flow prior, and a flow that models what its Gaussian decoder leaves over.
+
+    x = m(z) + s(z) g(e; m(z), s(z)), with e standard normal, m and s the decoder's mean and scale,
+    and g a Glow of one scale with additive couplings that see m and s. `fit` trains the VAE first
+    and then, with the VAE fixed, g; the loss is the bound on the log-likelihood of the whole all
+    along. One scale of a few cheap steps is enough, since the VAE has the coarse structure.
+
+    Args:
+        event_shape: Shape of one example: an image of even height and width, or a vector.
+        num_flow_steps: Steps of the flow.
+        flow_filters: Images: channels of the couplings' networks.
+        flow_hidden_units: Vectors: widths of the couplings' networks.
+        flow_temperature: Scale of e in sampling, beside `temperature`, which is that of z.
+        joint: Whether to train all parts together from the start, in one phase.
+        first_phase_share: Share of the epochs that the VAE gets.
+        prior: As for `VAE`; a flow by default.
+        likelihood: `"diagonal_gaussian"` or `"gaussian"`.
+        **vae_arguments: As for `VAE`.
+
+    Raises:
+        InvalidInputError: For images of odd height or width, or another likelihood.
+
+    Example:
+
+    >>> x = genzoo.data.load("digits").x_train
+    >>> model = genzoo.FlowVAE((8, 8, 1), latent_dim=2, hidden_units=(32,), seed=0)
+    >>> history = model.fit(x[:256], epochs=2, verbose=0)
+    >>> model.sample(3, flow_temperature=0.7, seed=0).shape
+    (3, 8, 8, 1)
+
+    Reference: Morrow and Chiu, Variational autoencoders with normalizing flow decoders, 2020.
+    """
+
+    default_epochs = 2
+    default_steps_per_execution = 1
+
+    def __init__(
+        self,
+        event_shape: tuple[int, ...] | int,
+        *,
+        num_flow_steps: int = 8,
+        flow_filters: int = 64,
+        flow_hidden_units: Sequence[int] = (128, 128),
+        flow_temperature: float = 0.5,
+        joint: bool = False,
+        first_phase_share: float = 0.5,
+        prior: Any = "realnvp",
+        likelihood: str = "diagonal_gaussian",
+        **vae_arguments: Any,
+    ):
+        checks.check_choice(likelihood, _GAUSSIANS, "likelihood")
+        super().__init__(event_shape, prior=prior, likelihood=likelihood, **vae_arguments)
+        self.num_flow_steps = checks.check_int(num_flow_steps, "num_flow_steps")
+        self.flow_filters = checks.check_int(flow_filters, "flow_filters")
+        self.flow_hidden_units = checks.check_units(flow_hidden_units, "flow_hidden_units")
+        self.flow_temperature = checks.check_number(flow_temperature, "flow_temperature")
+        self.joint = bool(joint)
+        self.first_phase_share = checks.check_share(first_phase_share, "first_phase_share")
+        self._make_flow()
+        if joint:
+            self.phase = 1
+
+    def _make_flow(self):
+        is_image, dtype = len(self.event_shape) == 3, self.variable_dtype
+        if not is_image and len(self.event_shape) != 1:
+            raise InvalidInputError(
+                "Expected images (height, width, channels) or vectors. "
+                f"Received: event_shape={self.event_shape}. Reshape the data to vectors."
+            )
+        *space, channels = self.event_shape
+        squeeze = [Squeeze(dtype=dtype)] if is_image else []
+        steps = [self._flow_step(i, channels, is_image) for i in range(self.num_flow_steps)]
+        self.flow = Chain([*steps, *squeeze], dtype=dtype)
+        self.flow.build((None, *self.event_shape))
+        # the couplings see the decoder's output on the base side's grid
+        self.seen = Chain([Squeeze(dtype=dtype)] if is_image else [], dtype=dtype)
+        self.seen.build((None, *space, 2 * channels))
+
+    def _flow_step(self, index, channels, is_image):
+        dtype, seed = self.variable_dtype, self._part_seed(700 + 10 * index)
+        shared = {"transform": "additive", "half": "second", "activation": self.activation}
+        if is_image:
+            coupling = ImageCoupling(
+                "channel",
+                filters=self.flow_filters,
+                image_context=8 * channels,
+                seed=seed,
+                dtype=dtype,
+                **shared,
+            )
+        else:
+            coupling = Coupling(
+                hidden_units=self.flow_hidden_units,
+                context_size=2 * channels,
+                seed=seed,
+                dtype=dtype,
+                **shared,
+            )
+        return Chain(
+            [coupling, LULinear(seed=seed, dtype=dtype), ActNorm(dtype=dtype)], dtype=dtype
+        )
+
+    # In graph
+
+    def _moments(self, output):
+        """Return the decoder's mean and log-scale, and what the flow sees of them."""
+        mean, log_scale = self.output_distribution.split(output)
+        log_scale = tf.broadcast_to(log_scale, tf.shape(mean))
+        seen, _ = self.seen.inverse_and_log_det(tf.concat([mean, log_scale], axis=-1))
+        return mean, log_scale, seen
+
+    def _flow_log_likelihood(self, target, output):
+        mean, log_scale, seen = self._moments(output)
+        rest = (target - mean) * tf.exp(-log_scale)
+        noise, log_det = self.flow.inverse_and_log_det(rest, seen)
+        axes = list(range(1, target.shape.rank))
+        log_normal = -0.5 * tf.reduce_sum(tf.square(noise), axis=axes)
+        log_normal -= 0.5 * self.event_size * math.log(2 * math.pi)
+        return log_normal + log_det - tf.reduce_sum(log_scale, axis=axes)
+
+    def _log_likelihood(self, target, z, context):
+        if self.phase == 0:
+            return super()._log_likelihood(target, z, context)
+        return self._flow_log_likelihood(target, self._output(z, context))
+
+    def _objective(self, x, context, seed, first_row):
+        if self.phase == 0 or self.joint:
+            return super()._objective(x, context, seed, first_row)
+        evidence = self._prepare(x, context, seed, first_row)
+        target, log_weight = self._target(evidence.x, seed, first_row)
+        noise = self._noise(tf.shape(target)[0], seed, first_row)
+        z, log_q = self.posterior_layer.draw(evidence.posterior, noise)
+        kl = log_q - self._log_prior(z, context, seed, first_row)
+        output = self._output(z, context)
+        # the VAE is fixed; no gradient runs into it
+        kl, output = tf.stop_gradient(kl), tf.stop_gradient(output)
+        reconstruction = self._flow_log_likelihood(target, output) + log_weight
+        elbo = reconstruction - kl
+        return {"objective": elbo, "elbo": elbo, "reconstruction": reconstruction, "kl": kl}
+
+    def _draw_output(self, z, context, seed, mean, temperature=1.0):
+        if self.phase == 0:
+            return super()._draw_output(z, context, seed, mean)
+        center, log_scale, seen = self._moments(self._output(z, context))
+        shape = tf.concat([tf.shape(z)[:1], self.flow.base_shape], axis=0)
+        noise = tf.zeros(shape, self.float_dtype)
+        if not mean:
+            noise = temperature * tf.random.stateless_normal(shape, seed, dtype=self.float_dtype)
+        rest, _ = self.flow.forward_and_log_det(noise, seen)
+        return center + tf.exp(log_scale) * rest
+
+    def _sample(self, n, context, temperature, seed, mean=False, flow_temperature=None):
+        latent_seed, output_seed = tf.unstack(tf.random.split(seed))
+        z = self._draw_latent(n, context, temperature, latent_seed)
+        scale = self.flow_temperature if flow_temperature is None else flow_temperature
+        return self._to_event(self._draw_output(z, context, output_seed, mean, scale))
+
+    # Outside
+
+    def sample(
+        self,
+        n: int,
+        *,
+        context: Any = None,
+        temperature: float = 1.0,
+        flow_temperature: float | None = None,
+        mean: bool = False,
+        seed: int | None = None,
+    ) -> np.ndarray:
+        """Draw samples in the kind of the data.
+
+        Args:
+            n, context, temperature, seed: As in `GenerativeModel`; the temperature scales z.
+            flow_temperature: Scale of the flow's noise; by default the model's own.
+            mean: Whether the flow's noise is zero.
+        """
+        options = {"mean": bool(mean)}
+        if flow_temperature is not None:
+            options["flow_temperature"] = checks.check_number(flow_temperature, "flow_temperature")
+        return self._draw(n, context, temperature, seed, **options)

@@ -1,0 +1,105 @@
+"""Training in two phases within one Keras `fit`."""
+
+import warnings
+from typing import Any
+
+import keras
+
+from genzoo.core import checks
+from genzoo.core.errors import InvalidInputError
+
+_RESTARTED = (keras.callbacks.EarlyStopping, keras.callbacks.ReduceLROnPlateau)
+
+
+class TwoPhaseTraining:
+    """Mixin of models whose `fit` trains one part first, and then another with the first fixed.
+
+    The epochs of a `fit` are those of both phases: the first `round(share * epochs)` go to the
+    first. `initial_epoch`, checkpoints and `BackupAndRestore` count through, so that training
+    resumes in the phase where it stopped. `EarlyStopping` in the first phase ends that phase
+    alone, and begins anew with the second, as does `ReduceLROnPlateau`.
+
+    A subclass sets `first_phase_share`, and reads `phase` in its objective: 0 in the first, 1 in
+    the second and after. Weights that a phase does not train get no gradient there.
+    """
+
+    phase = 0
+
+    def fit(self, x: Any, context: Any = None, *, callbacks: Any = None, **fit_arguments: Any):
+        """Train both phases; arguments and result as in `TrainableModel.fit`.
+
+        `epochs` are those of both phases.
+        """
+        if isinstance(callbacks, keras.callbacks.CallbackList):
+            raise InvalidInputError(
+                "Expected callbacks as a list. Received: a keras.callbacks.CallbackList"
+            )
+        given = [] if callbacks is None else callbacks
+        given = [given] if isinstance(given, keras.callbacks.Callback) else list(given)
+        epochs = fit_arguments.get("epochs")
+        epochs = self.default_epochs if epochs is None else epochs
+        checks.check_int(epochs, "epochs", minimum=0)
+        first = max(round(self.first_phase_share * epochs), 1)
+        with warnings.catch_warnings():
+            # those of the other phase, on purpose
+            warnings.filterwarnings("ignore", "Gradients do not exist")
+            switch = _PhaseSwitch(first, given)
+            return super().fit(x, context, callbacks=[*given, switch], **fit_arguments)
+
+    def enter_phase(self, phase: int) -> None:
+        """Make `phase`, 0 or 1, the one that training and scoring are in."""
+        if phase == self.phase:
+            return
+        self.phase = phase
+        self._graphs.by_name.clear()
+        self.train_function = self.test_function = self.predict_function = None
+        if self.optimizer is not None:
+            self.make_train_function(force=True)
+
+    def fitted_state(self):
+        """As in `TrainableModel`, with the phase."""
+        return {**super().fitted_state(), "phase": self.phase}
+
+    def restore_state(self, state):
+        """As in `TrainableModel`, with the phase."""
+        super().restore_state(state)
+        self.phase = state["phase"]
+
+
+class _PhaseSwitch(keras.callbacks.Callback):
+    """Begins the second phase when its epoch has come, or early stopping has ended the first."""
+
+    def __init__(self, first_epochs: int, callbacks: list[keras.callbacks.Callback]):
+        super().__init__()
+        self._first_epochs = first_epochs
+        self._restarted = [c for c in callbacks if isinstance(c, _RESTARTED)]
+
+    def on_train_begin(self, logs=None):
+        self._ended_early = False
+        self._learning_rate = self._rate()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        phase = int(epoch >= self._first_epochs or self._ended_early)
+        if phase > self.model.phase:
+            for callback in self._restarted:
+                callback.on_train_end()
+                callback.on_train_begin()
+            if self._learning_rate is not None:
+                self.model.optimizer.learning_rate = self._learning_rate
+            # Adam corrects its moments by the number of its steps
+            self.model.optimizer.iterations.assign(0)
+        self.model.enter_phase(phase)
+
+    def on_epoch_end(self, epoch, logs=None):
+        stopped = any(
+            isinstance(c, keras.callbacks.EarlyStopping) and c.stopped_epoch == epoch > 0
+            for c in self._restarted
+        )
+        if self.model.phase == 0 and self.model.stop_training and stopped:
+            self._ended_early = True
+            self.model.stop_training = False
+
+    def _rate(self):
+        # a schedule has no one rate
+        rate = self.model.optimizer.learning_rate
+        return float(keras.ops.convert_to_numpy(rate)) if hasattr(rate, "assign") else None
