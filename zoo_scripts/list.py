@@ -62,12 +62,19 @@ def _list_saved(folder: Path) -> int:
     if not folder.is_dir():
         raise DataError(f"Expected a folder. Received: {folder}, which does not exist.")
     found = sorted(file.parent for file in folder.glob(f"*/{MODEL_FILE}"))
+    # figures of one data set that were binarised differently must not stand in one table
+    tables: dict[str, list[str]] = {}
     for path in found:
         metrics = path / "metrics.json"
         test = json.loads(metrics.read_text()).get("test", {}) if metrics.exists() else {}
         bits = test.get("bits_per_dim")
         figure = "" if not test else f"{test['nll_nats']:10.3f} nats"
-        print(f"{path!s:40} {figure}{'' if bits is None else f' {bits:.3f} bits/dim'}")
+        line = f"{path!s:40} {figure}{'' if bits is None else f' {bits:.3f} bits/dim'}"
+        tables.setdefault(test.get("binarization") or "", []).append(line)
+    for binarization, lines in sorted(tables.items()):
+        if binarization:
+            print(f"data binarised by {binarization}:")
+        print("\n".join(lines))
     if not found:
         print(f"no models under {folder}")
     return 0

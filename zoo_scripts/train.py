@@ -6,6 +6,7 @@ Writes into the output folder:
   metrics.json   likelihoods with their kind and unit, seconds, versions, seed, command
   samples.png    samples of the model
   history.png    training curves
+  manifold.png   what the plane of a two-dimensional latent space decodes to
 
 Stops early when the validation loss has not improved for --patience epochs, and keeps the best
 weights. Ctrl-C stops training and saves what was learned.
@@ -219,16 +220,25 @@ def _write(model, data, context, metrics, output, arguments) -> None:
         picture.figure.savefig(folder / "samples.png", dpi=120)
         curves = plotting.history(metrics["history"])
         curves.figure.savefig(folder / "history.png", dpi=120)
+        is_image = len(data.event_shape) == 3
+        if is_image and not model.context_size and getattr(model, "latent_shape", None) == (2,):
+            plane = plotting.manifold(model)
+            plane.figure.savefig(folder / "manifold.png", dpi=120)
 
 
 def _report(metrics, output, interrupted) -> None:
     test = metrics.get("test")
     if test:
         kind = test["likelihood_kind"].replace("_", " ")
-        line = f"test: {test['nll_nats']:.3f} nats an example ({kind} on {test['likelihood_unit']})"
+        data = f"{test['likelihood_unit']}"
+        if test["binarization"]:
+            data += f" of data binarised by {test['binarization']}"
+        line = f"test: {test['nll_nats']:.3f} nats an example ({kind} on {data})"
         if test["bits_per_dim"] is not None:
             line += f", {test['bits_per_dim']:.3f} bits/dim"
         print(line)
+        if "active_units" in test:
+            print(f"{test['active_units']} of {test['latent_dim']} latent values are in use")
     print(f"{metrics['epochs']} epochs in {metrics['seconds_training']:.1f} s")
     print(f"{'saved what was learned' if interrupted else 'saved'}: {output}")
 

@@ -235,6 +235,15 @@ class DensityModel(GenerativeModel):
         odds = np.exp(log_joint - log_joint.max(axis=1, keepdims=True))
         return odds / odds.sum(axis=1, keepdims=True)
 
+    def diagnose(self, x: Any, *, context: Any = None) -> dict[str, Any]:
+        """Return what a report should say of this model beside its likelihood, by name.
+
+        Args:
+            x: Array [n, *event_shape].
+            context: As in `fit`, for conditional models.
+        """
+        return {}
+
     def distribution(self, context: tf.Tensor | None = None):
         """Return the `tfd.Distribution` of real numbers in data space, to compose in a graph.
 

@@ -221,6 +221,12 @@ class Flow(LatentModel, DensityModel):
         data, _ = self._door_rows("inversion_error", x, context, None)
         return self._inversion_error(data.rows["x"], data.rows.get("context"))
 
+    def diagnose(self, x: Any, *, context: Any = None) -> dict[str, Any]:
+        """Return the inversion error on up to 64 rows, for reports."""
+        rows = slice(_CHECKED_ROWS)
+        context = None if context is None else context[rows]
+        return {"inversion_error": self.inversion_error(x[rows], context=context)}
+
     def _inversion_error(self, x, context):
         real = tf.cast(x, self.float_dtype) + (0.5 if self.data_spec.is_integer else 0.0)
         if context is not None:

@@ -17,9 +17,11 @@ def likelihood_report(model: DensityModel, x: Any, **arguments: Any) -> dict[str
         **arguments: As in `log_prob`: `context`, `num_samples`, `batch_size`, `seed`.
 
     Returns:
-        `likelihood_kind`, `likelihood_unit`, `rows`, `nll_nats` (mean over the rows),
+        `likelihood_kind`, `likelihood_unit`, `binarization` (figures of differently binarised data
+        do not compare), `rows`, `nll_nats` (mean over the rows),
         `nll_standard_error` (of that mean, over rows), and `bits_per_dim` where it means
-        something, else `None`.
+        something, else `None`; and what the model's `diagnose` adds, such as the active units of
+        a VAE.
 
     Example:
 
@@ -36,8 +38,10 @@ def likelihood_report(model: DensityModel, x: Any, **arguments: Any) -> dict[str
     return {
         "likelihood_kind": model.likelihood.kind,
         "likelihood_unit": model.likelihood.unit,
+        "binarization": model.likelihood.binarization,
         "rows": n,
         "nll_nats": nll,
         "nll_standard_error": float(log_prob.std(ddof=1) / math.sqrt(n)) if n > 1 else None,
         "bits_per_dim": nll / (model.event_size * math.log(2.0)) if comparable else None,
+        **model.diagnose(x, context=arguments.get("context")),
     }

@@ -1,6 +1,6 @@
 """Strategies and callbacks for training."""
 
-from genzoo.training.callbacks import StopOnSignal
+from genzoo.training.callbacks import KLWarmup, StopOnSignal
 from genzoo.training.strategy import strategy
 
-__all__ = ["StopOnSignal", "strategy"]
+__all__ = ["KLWarmup", "StopOnSignal", "strategy"]

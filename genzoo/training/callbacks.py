@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import keras
 
+from genzoo.core.checks import check_int
 from genzoo.core.errors import InvalidInputError
 
 
@@ -67,3 +68,56 @@ class StopOnSignal(keras.callbacks.Callback):
     def _note(self, number, frame):
         self.received = signal.Signals(number)
         self.restore()
+
+
+class KLWarmup(keras.callbacks.Callback):
+    """Raises the weight of a VAE's KL divergence from 0 to 1, step by step in equal parts.
+
+    A decoder that learns to use z before z costs anything leaves fewer latent values unused.
+    Validation, and training after the last epoch, are at full weight.
+
+    Args:
+        epochs: Epochs until the weight is 1.
+
+    Raises:
+        InvalidInputError: For fewer epochs than 1, or with a model without a `kl_weight`.
+
+    Example:
+
+    >>> x = genzoo.data.load("digits").x_train
+    >>> model = genzoo.VAE((8, 8, 1), hidden_units=(16,), seed=0)
+    >>> warmup = genzoo.training.KLWarmup(epochs=2)
+    >>> history = model.fit(x, epochs=3, callbacks=[warmup], verbose=0)
+    >>> float(model.kl_weight.numpy())
+    1.0
+
+    Reference: Bowman et al., Generating sentences from a continuous space, 2016; Sonderby et al.,
+    Ladder variational autoencoders, 2016.
+    """
+
+    def __init__(self, epochs: int = 10):
+        super().__init__()
+        self.epochs = check_int(epochs, "epochs")
+        self._reached = 0.0
+
+    def on_train_begin(self, logs=None):
+        if not hasattr(self.model, "kl_weight"):
+            raise InvalidInputError(
+                "Expected KLWarmup with a VAE. "
+                f"Received: a {type(self.model).__name__}, which has no KL divergence to weigh."
+            )
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._epoch = epoch
+
+    def on_train_batch_begin(self, batch, logs=None):
+        steps = (self.params or {}).get("steps")
+        share = batch / steps if steps else 0.0
+        self._reached = min((self._epoch + share) / self.epochs, 1.0)
+        self.model.kl_weight.assign(self._reached)
+
+    def on_test_begin(self, logs=None):
+        self.model.kl_weight.assign(1.0)
+
+    def on_train_end(self, logs=None):
+        self.model.kl_weight.assign(1.0)

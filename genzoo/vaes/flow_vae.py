@@ -130,8 +130,7 @@ class FlowVAE(TwoPhaseTraining, VAE):
         seen, _ = self.seen.inverse_and_log_det(tf.concat([mean, log_scale], axis=-1))
         return mean, log_scale, seen
 
-    def _flow_log_likelihood(self, target, output):
-        mean, log_scale, seen = self._moments(output)
+    def _flow_log_likelihood(self, target, mean, log_scale, seen):
         rest = (target - mean) * tf.exp(-log_scale)
         noise, log_det = self.flow.inverse_and_log_det(rest, seen)
         axes = list(range(1, target.shape.rank))
@@ -142,7 +141,7 @@ class FlowVAE(TwoPhaseTraining, VAE):
     def _log_likelihood(self, target, z, context):
         if self.phase == 0:
             return super()._log_likelihood(target, z, context)
-        return self._flow_log_likelihood(target, self._output(z, context))
+        return self._flow_log_likelihood(target, *self._moments(self._output(z, context)))
 
     def _objective(self, x, context, seed, first_row):
         if self.phase == 0 or self.joint:
@@ -152,10 +151,10 @@ class FlowVAE(TwoPhaseTraining, VAE):
         noise = self._noise(tf.shape(target)[0], seed, first_row)
         z, log_q = self.posterior_layer.draw(evidence.posterior, noise)
         kl = log_q - self._log_prior(z, context, seed, first_row)
-        output = self._output(z, context)
         # the VAE is fixed; no gradient runs into it
-        kl, output = tf.stop_gradient(kl), tf.stop_gradient(output)
-        reconstruction = self._flow_log_likelihood(target, output) + log_weight
+        kl = tf.stop_gradient(kl)
+        moments = map(tf.stop_gradient, self._moments(self._output(z, context)))
+        reconstruction = self._flow_log_likelihood(target, *moments) + log_weight
         elbo = reconstruction - kl
         return {"objective": elbo, "elbo": elbo, "reconstruction": reconstruction, "kl": kl}
 

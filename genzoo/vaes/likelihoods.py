@@ -142,7 +142,8 @@ class DiscretizedLogistic(OutputDistribution):
     def _split(self, output):
         location, log_scale = tf.split(output, 2, axis=-1)
         # from about a sixth of the range, the spread of natural pixels
-        return location, tf.maximum(log_scale - 2.0, -_LOG_SCALE_LIMIT)
+        limit = _LOG_SCALE_LIMIT
+        return location, limit * tf.tanh((log_scale - 2.0) / limit)
 
     def log_prob(self, x, output):
         location, log_scale = self._split(output)

@@ -53,7 +53,7 @@ class TwoPhaseTraining:
         self.phase = phase
         self._graphs.by_name.clear()
         self.train_function = self.test_function = self.predict_function = None
-        if self.optimizer is not None:
+        if self.compiled:
             self.make_train_function(force=True)
 
     def fitted_state(self):
