@@ -8,6 +8,9 @@ import pytest
 import tensorflow as tf
 
 _CPU = tf.config.list_physical_devices("CPU")[0]
+# processes that run side by side share the cores
+_WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
+tf.config.threading.set_intra_op_parallelism_threads(max((os.cpu_count() or 1) // _WORKERS, 1))
 tf.config.set_logical_device_configuration(_CPU, [tf.config.LogicalDeviceConfiguration()] * 2)
 
 import genzoo  # noqa: E402 (after the devices are made)
@@ -21,3 +24,12 @@ def digits():
 @pytest.fixture(scope="session")
 def two_devices():
     return tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"])
+
+
+def pytest_collection_modifyitems(items):
+    # one process a model: it is trained once there, and its graphs are traced once
+    for item in items:
+        name = getattr(item, "callspec", None) and item.callspec.params.get("name")
+        group = "trained" if "trained" in item.fixturenames else name
+        if group is not None:
+            item.add_marker(pytest.mark.xdist_group(str(group)))

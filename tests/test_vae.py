@@ -90,7 +90,9 @@ def test_iwae_objective_is_the_bound_of_its_draws():
     parts = model(tf.constant(x))
     np.testing.assert_allclose(parts["objective"], exact, rtol=1e-9)
     blur(model)
-    objective = np.mean([np.mean(model(tf.constant(x), training=True)["objective"]) for _ in range(30)])
+    objective = np.mean(
+        [np.mean(model(tf.constant(x), training=True)["objective"]) for _ in range(30)]
+    )
     single, seven = (model.score(x, num_samples=k) for k in (1, 7))
     assert objective == pytest.approx(seven, abs=0.05)
     assert objective > single + 0.1
@@ -150,7 +152,9 @@ def test_beta_and_free_bits_change_the_objective_alone():
         model.adapt(x)
     full, free, bits = (model(x) for model in models)
     np.testing.assert_allclose(free["objective"], full["reconstruction"], rtol=1e-6)
-    by_unit = models[0].posterior_layer.divergence(models[0]._infer(models[0]._see(tf.constant(x)), None))
+    by_unit = models[0].posterior_layer.divergence(
+        models[0]._infer(models[0]._see(tf.constant(x)), None)
+    )
     kept = np.maximum(by_unit, 0.5).sum(axis=1)
     np.testing.assert_allclose(bits["objective"], full["reconstruction"] - kept, rtol=1e-5)
     for model in models[1:]:
@@ -516,7 +520,9 @@ def test_flow_vae_log_det_by_autodiff():
     jacobian = tape.jacobian(noise, x).numpy().reshape(32, 32)
     _, log_det = np.linalg.slogdet(jacobian)
     expected = stats.norm.logpdf(noise.numpy()).sum() + log_det
-    assert model._flow_log_likelihood(x, mean, log_scale, seen).numpy()[0] == pytest.approx(expected, rel=1e-6)
+    assert model._flow_log_likelihood(x, mean, log_scale, seen).numpy()[0] == pytest.approx(
+        expected, rel=1e-6
+    )
 
 
 def test_flow_vae_temperatures(digits):

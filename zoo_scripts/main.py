@@ -1,4 +1,4 @@
-"""The program `genzoo`: train, sample, evaluate, export and list models."""
+"""The program `genzoo`: train, sample, evaluate, export, list and reproduce."""
 
 import argparse
 import contextlib
@@ -14,6 +14,7 @@ _COMMANDS = {
     "evaluate": "score data with a saved model",
     "export": "write a saved model as a TensorFlow SavedModel",
     "list": "list models, data sets and saved models",
+    "reproduce": "run a published comparison again",
 }
 
 

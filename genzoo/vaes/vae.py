@@ -261,10 +261,9 @@ class VAE(LatentModel, DensityModel):
     def _adapt_parts(self, batches):
         for step in reversed(self.ends.steps):
             if step.adapts:
-                step.adapt(
-                    lambda: (x.numpy() for x, _ in self._real_batches(batches())), self.data_spec
-                )
+                step.adapt(lambda: self._real_arrays(batches()), self.data_spec)
         count, total, squares, first = 0, 0.0, 0.0, []
+        # the spread of the data on the model's side, and the first of them
         for batch in batches():
             x = self._observe_rows(tf.convert_to_tensor(batch["x"]), make_seed(0), count)
             seen = self._see(x).numpy()
