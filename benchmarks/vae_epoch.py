@@ -115,6 +115,7 @@ def time_torch(x: np.ndarray) -> dict:
 
 def time_pythae(x: np.ndarray) -> dict:
     import torch
+    from pythae.data.datasets import BaseDataset
     from pythae.models import VAE, VAEConfig
     from pythae.models.base.base_utils import ModelOutput
     from pythae.models.nn import BaseDecoder, BaseEncoder
@@ -159,7 +160,7 @@ def time_pythae(x: np.ndarray) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         trainer = BaseTrainer(
             model,
-            train_dataset=torch.utils.data.TensorDataset(torch.from_numpy(x).float()),
+            train_dataset=BaseDataset(torch.from_numpy(x).float(), torch.zeros(len(x))),
             training_config=BaseTrainerConfig(
                 output_dir=folder,
                 num_epochs=EPOCHS,

@@ -140,3 +140,14 @@ def test_noise_of_a_row_is_its_own():
     assert stats.kstest(uniform_rows(20_000, (5,), seed).numpy().ravel(), "uniform").pvalue > 1e-3
     lag = np.corrcoef(flat[:-5], flat[5:])[0, 1]
     assert abs(lag) < 0.02
+
+
+def test_a_deep_glow_on_colour_images_starts_soundly():
+    """The first steps of Adam once threw 24 stacked couplings off to NaN."""
+    random = np.random.default_rng(0)
+    coarse = random.normal(size=(256, 4, 4, 3)).repeat(4, axis=1).repeat(4, axis=2)
+    x = np.clip(128 + 50 * coarse + 10 * random.normal(size=coarse.shape), 0, 255).astype("uint8")
+    model = genzoo.Glow((16, 16, 3), num_levels=3, num_steps=8, filters=64, seed=0)
+    history = model.fit(x, epochs=4, batch_size=64, verbose=0).history["loss"]
+    assert np.isfinite(history).all()
+    assert sorted(history, reverse=True) == history

@@ -91,6 +91,9 @@ class ConvNet(_ImageNet):
             ]
         last = input_channels if linear else filters
         self._last = self._convolution(3, last, output_channels, "out", zeros=True)
+        # Adam's first steps move all weights alike: unscaled, their sum over so many inputs
+        # throws a deep flow off
+        self._last_scale = (9 * last) ** -0.5
         self.built = True
 
     def _convolution(self, size, fan_in, fan_out, name, zeros=False):
@@ -105,6 +108,8 @@ class ConvNet(_ImageNet):
     def call(self, inputs, context=None):
         x = inputs
         for i, (kernel, bias) in enumerate([*self._hidden, self._last]):
+            if i == len(self._hidden):
+                x = x * self._last_scale
             x = tf.nn.bias_add(tf.nn.conv2d(x, kernel, 1, "SAME"), bias)
             if i == 0:
                 x = self._add_context(x, context)
