@@ -81,6 +81,9 @@ class FlowVAE(TwoPhaseTraining, VAE):
         if joint:
             self.phase = 1
 
+    def _count_first_epochs(self, epochs):
+        return 0 if self.joint else super()._count_first_epochs(epochs)
+
     def _make_flow(self):
         is_image, dtype = len(self.event_shape) == 3, self.variable_dtype
         if not is_image and len(self.event_shape) != 1:

@@ -15,9 +15,9 @@ class TwoPhaseTraining:
     """Mixin of models whose `fit` trains one part first, and then another with the first fixed.
 
     The epochs of a `fit` are those of both phases: the first `round(share * epochs)` go to the
-    first. `initial_epoch`, checkpoints and `BackupAndRestore` count through, so that training
-    resumes in the phase where it stopped. `EarlyStopping` in the first phase ends that phase
-    alone, and begins anew with the second, as does `ReduceLROnPlateau`.
+    first. `initial_epoch` counts through, so that training resumes in the phase where it stopped.
+    `EarlyStopping` in the first phase ends that phase alone, and begins anew with the second, as
+    does `ReduceLROnPlateau`.
 
     A subclass sets `first_phase_share`, and reads `phase` in its objective: 0 in the first, 1 in
     the second and after. Weights that a phase does not train get no gradient there.
@@ -39,12 +39,15 @@ class TwoPhaseTraining:
         epochs = fit_arguments.get("epochs")
         epochs = self.default_epochs if epochs is None else epochs
         checks.check_int(epochs, "epochs", minimum=0)
-        first = max(round(self.first_phase_share * epochs), 1)
+        first = self._count_first_epochs(epochs)
         with warnings.catch_warnings():
             # those of the other phase, on purpose
             warnings.filterwarnings("ignore", "Gradients do not exist")
             switch = _PhaseSwitch(first, given)
             return super().fit(x, context, callbacks=[*given, switch], **fit_arguments)
+
+    def _count_first_epochs(self, epochs: int) -> int:
+        return max(round(self.first_phase_share * epochs), 1)
 
     def enter_phase(self, phase: int) -> None:
         """Make `phase`, 0 or 1, the one that training and scoring are in."""

@@ -357,16 +357,9 @@ class VAE(LatentModel, DensityModel):
     def _draw_log_weight(self, prepared, context, seed, first_row):
         target, log_weight = self._target(prepared.x, seed, first_row)
         noise = self._noise(tf.shape(target)[0], seed, first_row)
-        weight = self._latent_log_weight(
-            target, prepared.posterior, noise, context, seed, first_row
-        )
-        return weight + log_weight
-
-    def _latent_log_weight(self, target, given, noise, context, seed, first_row):
-        """Return log p(target, z) / q(z | x) at the z that the noise leads to, [n]."""
-        z, log_q = self.posterior_layer.draw(given, noise)
+        z, log_q = self.posterior_layer.draw(prepared.posterior, noise)
         log_prior = self._log_prior(z, context, seed, first_row)
-        return self._log_likelihood(target, z, context) + log_prior - log_q
+        return self._log_likelihood(target, z, context) + log_weight + log_prior - log_q
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
