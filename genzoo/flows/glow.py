@@ -6,15 +6,11 @@ from typing import Any
 from genzoo.core.checks import check_choice, check_int, check_units
 from genzoo.core.registry import register
 from genzoo.flows.flow import Flow
-from genzoo.flows.stacks import check_levels
+from genzoo.flows.stacks import check_levels, glow_step
 from genzoo.steps import (
-    ActNorm,
-    Chain,
-    Coupling,
     FactorOut,
     Flatten,
     ImageCoupling,
-    LULinear,
     Squeeze,
 )
 
@@ -104,19 +100,13 @@ class Glow(Flow):
         return [*deeper, *steps, Squeeze(dtype=dtype)]
 
     def _step(self, index, images):
-        seed, dtype = self.step_seed(index), self.dtype_policy
-        shared = {
-            "transform": self.coupling,
-            "half": "second",
-            "activation": self.activation,
-            "context_size": self.context_size,
-            "seed": seed,
-            "dtype": dtype,
-        }
-        if images:
-            coupling = ImageCoupling("channel", filters=self.filters, **shared)
-        else:
-            coupling = Coupling(hidden_units=self.hidden_units, **shared)
-        return Chain(
-            [coupling, LULinear(seed=seed, dtype=dtype), ActNorm(dtype=dtype)], dtype=dtype
+        return glow_step(
+            images,
+            transform=self.coupling,
+            filters=self.filters,
+            hidden_units=self.hidden_units,
+            activation=self.activation,
+            context_size=self.context_size,
+            seed=self.step_seed(index),
+            dtype=self.dtype_policy,
         )

@@ -5,7 +5,15 @@ from typing import Any
 
 from genzoo.core.checks import check_choice
 from genzoo.core.errors import InvalidInputError
-from genzoo.steps import Coupling, FlowStep, LULinear, Permutation
+from genzoo.steps import (
+    ActNorm,
+    Chain,
+    Coupling,
+    FlowStep,
+    ImageCoupling,
+    LULinear,
+    Permutation,
+)
 
 PERMUTATIONS = ("random", "reverse", "lu", None)
 
@@ -81,6 +89,33 @@ def coupling_stack(
 
     kind = permutation if flow.event_size > 3 else None
     return mixed(flow, make, count, kind, every=2)
+
+
+def glow_step(
+    is_image: bool,
+    *,
+    filters: int,
+    hidden_units: Sequence[int],
+    seed: int | None,
+    dtype: Any,
+    **coupling_arguments: Any,
+) -> Chain:
+    """Return a step of Glow: from the base, a coupling, a learned matrix and actnorm.
+
+    Args:
+        is_image: Whether the coupling's network is convolutional.
+        filters: Images: its channels.
+        hidden_units: Vectors: its widths.
+        seed: Fixes the initial weights.
+        dtype: Of the steps.
+        **coupling_arguments: Of `ImageCoupling` or `Coupling`.
+    """
+    shared = {"half": "second", "seed": seed, "dtype": dtype, **coupling_arguments}
+    if is_image:
+        coupling = ImageCoupling("channel", filters=filters, **shared)
+    else:
+        coupling = Coupling(hidden_units=hidden_units, **shared)
+    return Chain([coupling, LULinear(seed=seed, dtype=dtype), ActNorm(dtype=dtype)], dtype=dtype)
 
 
 def check_levels(

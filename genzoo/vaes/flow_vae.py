@@ -10,7 +10,8 @@ import tensorflow as tf
 from genzoo.core import checks
 from genzoo.core.errors import InvalidInputError
 from genzoo.core.registry import register
-from genzoo.steps import ActNorm, Chain, Coupling, ImageCoupling, LULinear, Squeeze
+from genzoo.flows.stacks import glow_step
+from genzoo.steps import Chain, Squeeze
 from genzoo.vaes.phases import TwoPhaseTraining
 from genzoo.vaes.vae import VAE
 
@@ -101,27 +102,16 @@ class FlowVAE(TwoPhaseTraining, VAE):
         self.seen.build((None, *space, 2 * channels))
 
     def _flow_step(self, index, channels, is_image):
-        dtype, seed = self.variable_dtype, self._part_seed(700 + 10 * index)
-        shared = {"transform": "additive", "half": "second", "activation": self.activation}
-        if is_image:
-            coupling = ImageCoupling(
-                "channel",
-                filters=self.flow_filters,
-                image_context=8 * channels,
-                seed=seed,
-                dtype=dtype,
-                **shared,
-            )
-        else:
-            coupling = Coupling(
-                hidden_units=self.flow_hidden_units,
-                context_size=2 * channels,
-                seed=seed,
-                dtype=dtype,
-                **shared,
-            )
-        return Chain(
-            [coupling, LULinear(seed=seed, dtype=dtype), ActNorm(dtype=dtype)], dtype=dtype
+        seen = {"image_context": 8 * channels} if is_image else {"context_size": 2 * channels}
+        return glow_step(
+            is_image,
+            transform="additive",
+            filters=self.flow_filters,
+            hidden_units=self.flow_hidden_units,
+            activation=self.activation,
+            seed=self._part_seed(700 + 10 * index),
+            dtype=self.variable_dtype,
+            **seen,
         )
 
     # In graph
