@@ -91,9 +91,9 @@ class ConvNet(_ImageNet):
             ]
         last = input_channels if linear else filters
         self._last = self._convolution(3, last, output_channels, "out", zeros=True)
-        # Adam's first steps move all weights alike: unscaled, their sum over so many inputs
-        # throws a deep flow off
-        self._last_scale = (9 * last) ** -0.5
+        # Adam moves every weight of the zero layer alike, so a step moves the output by the sum
+        # over all inputs: held to that of 64 inputs, it does not grow with the width
+        self._last_scale = 64 / (9 * last)
         self.built = True
 
     def _convolution(self, size, fan_in, fan_out, name, zeros=False):
