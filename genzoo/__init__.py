@@ -20,17 +20,24 @@ from genzoo.flows import (
     RadialFlow,
     RealNVP,
 )
+from genzoo.gans import ACGAN, DCGAN, DRAGAN, GAN, WGANGP, ConditionalGAN
 from genzoo.vaes import IWAE, VAE, VAECNN, FlowVAE, TwoStageVAE
 
 _ROOMS = ("data", "metrics", "plotting", "training")
 
 __all__ = [
+    "ACGAN",
+    "DCGAN",
+    "DRAGAN",
+    "GAN",
     "IAF",
     "IWAE",
     "MAF",
     "NICE",
     "VAE",
     "VAECNN",
+    "WGANGP",
+    "ConditionalGAN",
     "DensityModel",
     "Flow",
     "FlowVAE",

@@ -1,6 +1,5 @@
 """DensityModel: models with a likelihood, exact or bounded."""
 
-import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -8,14 +7,13 @@ import numpy as np
 import tensorflow as tf
 
 from genzoo.core import checks
-from genzoo.core.batches import ArrayData, Batch, check_batch_size
+from genzoo.core.batches import Batch
 from genzoo.core.errors import InvalidInputError, NoDensityError
 from genzoo.core.likelihood import Likelihood
 from genzoo.core.model import GenerativeModel
 from genzoo.core.random import make_seed, uniform_rows
 
 _DEQUANTIZE = 1
-_VALUES_AT_A_TIME = 2**20
 
 
 class DensityModel(GenerativeModel):
@@ -152,49 +150,6 @@ class DensityModel(GenerativeModel):
             "log_prob", self._score_rows, data, batch_size, seed, tf.constant(num_samples)
         )
         return np.concatenate(list(values))
-
-    def _door_rows(self, method, x, context, batch_size) -> tuple[ArrayData, int]:
-        self._check_fitted(method)
-        if isinstance(x, tf.data.Dataset):
-            raise InvalidInputError(
-                f"Expected an array x in {method}(). Received: a tf.data.Dataset. "
-                "Call it for each batch, or use evaluate(dataset)."
-            )
-        data = self._door(x, context)
-        self._check_kind(data, self.data_spec)
-        # long batches score a vector twice as fast; wide rows fill the memory sooner
-        rows = min(max(_VALUES_AT_A_TIME // self.event_size, 256), 8192)
-        return data, check_batch_size(batch_size, rows)
-
-    def score_samples(self, x: Any, **arguments: Any) -> np.ndarray:
-        """Return `log_prob(x)`; scikit-learn's name for it."""
-        return self.log_prob(x, **arguments)
-
-    def score(self, x: Any, **arguments: Any) -> float:
-        """Return the mean of `log_prob(x)`, nats an example."""
-        return float(np.mean(self.log_prob(x, **arguments), dtype=np.float64))
-
-    def bits_per_dim(self, x: Any, **arguments: Any) -> np.ndarray:
-        """Return -log2 p(x) / dimensions for each row of integer data.
-
-        Args:
-            x: Integers [n, *event_shape].
-            **arguments: As in `log_prob`.
-
-        Returns:
-            Array [n]; lower is better, log2(levels) is chance.
-
-        Raises:
-            NoDensityError: For real-valued data, whose density depends on their units.
-        """
-        self._check_fitted("bits_per_dim")
-        if not self.likelihood.comparable_across_models:
-            raise NoDensityError(
-                "Bits per dimension are meant for integer data; a density of real numbers changes "
-                f"with their unit. Received: a {type(self).__name__} fitted to "
-                f"{self.data_spec.dtype}. Use score(x), in nats, or fit integers."
-            )
-        return -self.log_prob(x, **arguments) / (self.event_size * math.log(2.0))
 
     def predict_proba(self, x: Any, *, prior: Any = None, **arguments: Any) -> np.ndarray:
         """Return p(class | x) by Bayes' rule, for models of `num_classes`.

@@ -1,5 +1,6 @@
 """GenerativeModel: the contract that every model of the zoo keeps."""
 
+import math
 import os
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -8,14 +9,15 @@ import numpy as np
 import tensorflow as tf
 
 from genzoo.core import checks
-from genzoo.core.batches import ArrayData
-from genzoo.core.errors import NoDensityError, OutputExistsError
+from genzoo.core.batches import ArrayData, check_batch_size
+from genzoo.core.errors import InvalidInputError, NoDensityError, OutputExistsError
 from genzoo.core.random import make_seed
 from genzoo.core.replicas import PartFunction
 from genzoo.core.saved_model import write_saved_model
 from genzoo.core.training import TrainableModel
 
 _SAMPLES_AT_A_TIME = 1024
+_VALUES_AT_A_TIME = 2**20
 
 
 class GenerativeModel(TrainableModel):
@@ -98,16 +100,66 @@ class GenerativeModel(TrainableModel):
         state = np.asarray(self.seed_generator.next(), np.int64)
         return int(state[0] % 2**31 + (state[1] % 2**31) * 2**31)
 
-    # Density: see DensityModel
+    # Likelihood: see DensityModel
 
     def log_prob(self, x: Any, **arguments: Any) -> np.ndarray:
-        """Refuse: this model has no likelihood."""
+        """Refuse: this model has no likelihood.
+
+        Raises:
+            NoDensityError: Always, with what to use in place.
+        """
         raise NoDensityError(
             f"{type(self).__name__} has no likelihood. Use a model that has one, for example "
-            "RealNVP, VAE or GaussianMixture."
+            "RealNVP, VAE or GaussianMixture, or estimate the density of samples with "
+            "genzoo.metrics.parzen_log_prob(model.sample(10_000), x)."
         )
 
+    def score_samples(self, x: Any, **arguments: Any) -> np.ndarray:
+        """Return `log_prob(x)`; scikit-learn's name for it."""
+        return self.log_prob(x, **arguments)
+
+    def score(self, x: Any, **arguments: Any) -> float:
+        """Return the mean of `log_prob(x)`, nats an example."""
+        return float(np.mean(self.log_prob(x, **arguments), dtype=np.float64))
+
+    def bits_per_dim(self, x: Any, **arguments: Any) -> np.ndarray:
+        """Return -log2 p(x) / dimensions for each row of integer data.
+
+        Args:
+            x: Integers [n, *event_shape].
+            **arguments: As in `log_prob`.
+
+        Returns:
+            Array [n]; lower is better, log2(levels) is chance.
+
+        Raises:
+            NoDensityError: For real-valued data, whose density depends on their units.
+        """
+        if self.likelihood.kind == "none":
+            return self.log_prob(x, **arguments)
+        self._check_fitted("bits_per_dim")
+        if not self.likelihood.comparable_across_models:
+            raise NoDensityError(
+                "Bits per dimension are meant for integer data; a density of real numbers changes "
+                f"with their unit. Received: a {type(self).__name__} fitted to "
+                f"{self.data_spec.dtype}. Use score(x), in nats, or fit integers."
+            )
+        return -self.log_prob(x, **arguments) / (self.event_size * math.log(2.0))
+
     # Rows
+
+    def _door_rows(self, method, x, context, batch_size) -> tuple[ArrayData, int]:
+        self._check_fitted(method)
+        if isinstance(x, tf.data.Dataset):
+            raise InvalidInputError(
+                f"Expected an array x in {method}(). Received: a tf.data.Dataset. "
+                "Call it for each batch, or use evaluate(dataset)."
+            )
+        data = self._door(x, context)
+        self._check_kind(data, self.data_spec)
+        # long batches score a vector twice as fast; wide rows fill the memory sooner
+        rows = min(max(_VALUES_AT_A_TIME // self.event_size, 256), 8192)
+        return data, check_batch_size(batch_size, rows)
 
     def map_rows(
         self,

@@ -4,6 +4,9 @@ The draw of a row depends on the seed and the row's number alone, so results do 
 the batch size or the number of replicas (Salmon et al. 2011, counter-based generators).
 """
 
+import dataclasses
+from typing import Any
+
 import tensorflow as tf
 
 _PHILOX = 1
@@ -61,3 +64,31 @@ def normal_rows(num_rows, event_shape, seed, first_row=0, dtype=tf.float32) -> t
     """Return standard normal noise by rows; arguments as for `uniform_rows`."""
     operation = tf.raw_ops.StatelessRandomNormalV2
     return _rows(operation, num_rows, event_shape, seed, first_row, dtype)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class RowNoise:
+    """The noise of the rows of a batch, to hand to the parts of a model.
+
+    Args:
+        seed: int32 [2], from `make_seed`.
+        first_row: Number of the batch's first row.
+        dtype: `float32` or `float64`.
+    """
+
+    seed: tf.Tensor
+    first_row: Any
+    dtype: str = "float32"
+
+    def part(self, salt: int) -> "RowNoise":
+        """Return independent noise for one of several uses."""
+        seed = tf.random.experimental.stateless_fold_in(self.seed, salt)
+        return dataclasses.replace(self, seed=seed)
+
+    def uniform(self, num_rows, event_shape=()) -> tf.Tensor:
+        """Return uniform noise on [0, 1), [num_rows, *event_shape]."""
+        return uniform_rows(num_rows, event_shape, self.seed, self.first_row, self.dtype)
+
+    def normal(self, num_rows, event_shape=()) -> tf.Tensor:
+        """Return standard normal noise, [num_rows, *event_shape]."""
+        return normal_rows(num_rows, event_shape, self.seed, self.first_row, self.dtype)

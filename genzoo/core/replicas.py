@@ -60,3 +60,28 @@ class PartFunction:
         ]
         results = strategy.experimental_local_results(self._replicated(*arguments))
         return [result.numpy() for result in results]
+
+
+def mean_over_replicas(value: tf.Tensor) -> tf.Tensor:
+    """Return the mean of a value over the replicas of a step; outside one, the value."""
+    return _reduce(tf.distribute.ReduceOp.MEAN, value)
+
+
+def sum_over_replicas(value: tf.Tensor) -> tf.Tensor:
+    """Return the sum of a value over the replicas of a step; outside one, the value."""
+    return _reduce(tf.distribute.ReduceOp.SUM, value)
+
+
+def _reduce(operation, value):
+    replica = tf.distribute.get_replica_context()
+    if replica is None or replica.num_replicas_in_sync == 1:
+        return value
+    return replica.all_reduce(operation, value)
+
+
+def gather_over_replicas(value: tf.Tensor) -> tf.Tensor:
+    """Return the rows of all replicas of a step; outside one, the value's own."""
+    replica = tf.distribute.get_replica_context()
+    if replica is None or replica.num_replicas_in_sync == 1:
+        return value
+    return replica.all_gather(value, axis=0)

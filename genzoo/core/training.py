@@ -183,9 +183,10 @@ class TrainableModel(keras.Model):
             self._check_kind(part, spec)
         if self.data_spec is None:
             self._adapt(data, spec, batch_size)
-        if self.optimizer is not None and not self.optimizer.built:
-            with self.distribute_strategy.scope():
-                self.optimizer.build(self.trainable_variables)
+        with self.distribute_strategy.scope():
+            for optimizer, variables in self._optimized():
+                if not optimizer.built:
+                    optimizer.build(variables)
         training_data = self._training_dataset(data, batch_size, shuffle and self.shuffles)
         with warnings.catch_warnings():
             if isinstance(data, StreamData) and steps_per_epoch is None:
@@ -221,6 +222,10 @@ class TrainableModel(keras.Model):
         if self.distribute_strategy.num_replicas_in_sync > 1 and self.steps_per_execution > 1:
             # several steps in one loop over replicas fail inside Keras 3 (an unfed placeholder)
             self.steps_per_execution = 1
+
+    def _optimized(self) -> list[tuple[keras.optimizers.Optimizer, list[keras.Variable]]]:
+        """Hook: each optimiser with the weights that it trains."""
+        return [] if self.optimizer is None else [(self.optimizer, self.trainable_variables)]
 
     def _default_optimizer(self) -> keras.optimizers.Optimizer | None:
         return Adam(self.default_learning_rate)
@@ -281,7 +286,11 @@ class TrainableModel(keras.Model):
         return -tf.reduce_mean(objective) / replicas
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        results = super().compute_metrics(x, y, y_pred, sample_weight)
+        return self._step_results(super().compute_metrics(x, y, y_pred, sample_weight))
+
+    @staticmethod
+    def _step_results(results: dict[str, Any]) -> dict[str, Any]:
+        """Return what a step may return under the strategy at hand."""
         strategy = tf.distribute.get_strategy()
         if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
             # Keras averages these over axis 0, which a scalar lacks (keras issue 20585)

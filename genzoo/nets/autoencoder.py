@@ -10,69 +10,14 @@ import tensorflow as tf
 
 from genzoo.core.checks import check_int
 from genzoo.core.errors import InvalidInputError
-from genzoo.nets.mlp import MLP, check_activation
+from genzoo.nets.event import EventNet
 
 _SMALLEST_SIDE = 4
 _MOST_FILTERS = 256
 _DENSE_UNITS = 256
 
 
-class _EventNet(keras.layers.Layer):
-    """Base: what all these networks are made of.
-
-    Args:
-        event_shape: Shape of one example.
-        vector_dim: Width of the vector: an encoder's output, a decoder's input.
-        event_parameters: Decoders: numbers for each value of the event.
-        context_size: Width of a context that joins the vector's side; 0 for none.
-        activation: Name of a Keras activation.
-        seed: Fixes the initial weights.
-    """
-
-    def __init__(
-        self,
-        event_shape: tuple[int, ...],
-        vector_dim: int,
-        *,
-        event_parameters: int = 1,
-        context_size: int = 0,
-        activation: str = "relu",
-        seed: int | None = None,
-        **layer_arguments: Any,
-    ):
-        super().__init__(**layer_arguments)
-        self.event_shape = tuple(event_shape)
-        self.vector_dim = check_int(vector_dim, "vector_dim")
-        self.event_parameters = check_int(event_parameters, "event_parameters")
-        self.context_size = check_int(context_size, "context_size", minimum=0)
-        self.activation = activation
-        self.seed = seed
-        self._activation = check_activation(activation)
-        self._seeds_used = 0
-
-    @property
-    def output_shape_of_events(self) -> tuple[int, ...]:
-        """Shape of a decoder's output for one example: the last axis holds the parameters."""
-        *rest, last = self.event_shape
-        return (*rest, last * self.event_parameters)
-
-    def _next_seed(self):
-        self._seeds_used += 10
-        return None if self.seed is None else self.seed + self._seeds_used
-
-    def _mlp(self, input_dim, hidden_units, output_dim):
-        return MLP(
-            input_dim,
-            hidden_units,
-            output_dim,
-            context_size=self.context_size,
-            activation=self.activation,
-            seed=self._next_seed(),
-            dtype=self.dtype_policy,
-        )
-
-
-class MLPEncoder(_EventNet):
+class MLPEncoder(EventNet):
     """An MLP on the flat event: [n, *event_shape] to [n, vector_dim].
 
     Args:
@@ -89,7 +34,7 @@ class MLPEncoder(_EventNet):
         return self._net(tf.reshape(inputs, [-1, size]), context)
 
 
-class MLPDecoder(_EventNet):
+class MLPDecoder(EventNet):
     """An MLP: [n, vector_dim] to [n, *event_shape], the last axis times `event_parameters`.
 
     Args:
@@ -106,7 +51,16 @@ class MLPDecoder(_EventNet):
         return tf.reshape(self._net(inputs, context), [-1, *self.output_shape_of_events])
 
 
-class _ConvolutionalNet(_EventNet):
+def halved_sizes(height: int, width: int) -> list[tuple[int, int]]:
+    """Return sizes from the finest to the coarsest, the first with a side of 4 or less."""
+    sizes = [(height, width)]
+    while min(sizes[-1]) > _SMALLEST_SIDE or len(sizes) == 1:
+        height, width = math.ceil(height / 2), math.ceil(width / 2)
+        sizes.append((height, width))
+    return sizes
+
+
+class _ConvolutionalNet(EventNet):
     """Base: halves images until a side is 4 or less, twice the filters each time.
 
     Args:
@@ -123,12 +77,8 @@ class _ConvolutionalNet(_EventNet):
             )
         self.filters = check_int(filters, "filters")
         self.num_blocks = check_int(num_blocks, "num_blocks", minimum=0)
-        height, width, _ = self.event_shape
-        # sizes from the finest to the coarsest, and the channels of each but the finest
-        self._sizes = [(height, width)]
-        while min(self._sizes[-1]) > _SMALLEST_SIDE or len(self._sizes) == 1:
-            height, width = math.ceil(height / 2), math.ceil(width / 2)
-            self._sizes.append((height, width))
+        self._sizes = halved_sizes(*self.event_shape[:2])
+        # of each size but the finest
         self._channels = [min(filters * 2**i, _MOST_FILTERS) for i in range(len(self._sizes) - 1)]
 
     @property
@@ -237,76 +187,3 @@ class ConvDecoder(_ConvolutionalNet):
             shape = [tf.shape(x)[0], *size, bias.shape[0]]
             x = tf.nn.bias_add(tf.nn.conv2d_transpose(x, kernel, shape, 2, "SAME"), bias)
         return self._convolve(self._activation(x), self._last)
-
-
-class OwnEncoder(_EventNet):
-    """A user's Keras network, and a linear layer from its output to the vector.
-
-    Args:
-        network: Takes [n, *event_shape], or a list of that and the context [n, context_size];
-            returns any shape [n, ...].
-    """
-
-    def __init__(self, network: keras.layers.Layer, event_shape, vector_dim, **arguments: Any):
-        super().__init__(event_shape, vector_dim, **arguments)
-        self.network = _check_network(network, "encoder")
-        shape = _output_shape(self, self.event_shape)
-        self._size = int(np.prod(shape))
-        self._head = MLP(
-            self._size, (), vector_dim, seed=self._next_seed(), dtype=self.dtype_policy
-        )
-        self.built = True
-
-    def call(self, inputs, context=None):
-        features = _call_network(self.network, inputs, context)
-        return self._head(tf.reshape(features, [-1, self._size]))
-
-
-class OwnDecoder(_EventNet):
-    """A user's Keras network.
-
-    Args:
-        network: Takes [n, vector_dim], or a list of that and the context [n, context_size];
-            returns [n, *event_shape], the last axis times `event_parameters`.
-    """
-
-    def __init__(self, network: keras.layers.Layer, event_shape, vector_dim, **arguments: Any):
-        super().__init__(event_shape, vector_dim, **arguments)
-        self.network = _check_network(network, "decoder")
-        shape = _output_shape(self, (vector_dim,))
-        if shape != self.output_shape_of_events:
-            raise InvalidInputError(
-                f"Expected a decoder that returns {('n', *self.output_shape_of_events)}: "
-                f"{self.event_parameters} numbers for each value of an event of shape "
-                f"{self.event_shape}, on the last axis. Received: {('n', *shape)}"
-            )
-        self.built = True
-
-    def call(self, inputs, context=None):
-        return _call_network(self.network, inputs, context)
-
-
-def _check_network(network: Any, name: str) -> keras.layers.Layer:
-    if not isinstance(network, keras.layers.Layer):
-        raise InvalidInputError(
-            f"Expected {name} to be a name or a Keras layer or model. Received: {name}={network!r}"
-        )
-    return network
-
-
-def _call_network(network, x, context):
-    return network(x if context is None else [x, context])
-
-
-def _output_shape(net, input_shape) -> tuple[int, ...]:
-    """Build a user's network and return the shape of its output for one example."""
-    context = tf.zeros([1, net.context_size]) if net.context_size else None
-    try:
-        return tuple(_call_network(net.network, tf.zeros([1, *input_shape]), context).shape[1:])
-    except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
-        taken = ("n", *input_shape)
-        wanted = f"[x {taken}, context ('n', {net.context_size})]" if net.context_size else taken
-        raise InvalidInputError(
-            f"Expected a network that takes {wanted}. Received: {net.network.name!r}, which failed "
-            f"on that: {str(error).strip().splitlines()[0][:200]}"
-        ) from error
