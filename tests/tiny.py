@@ -2,7 +2,13 @@
 
 import genzoo
 
+_SMALL_GAN = {"latent_dim": 2, "generator_units": (16,), "discriminator_units": (16,)}
+
 TINY = {
+    "acgan": {**_SMALL_GAN, "filters": 4},
+    "conditional_gan": {**_SMALL_GAN, "filters": 4},
+    "dcgan": {"latent_dim": 2, "filters": 4},
+    "dragan": {**_SMALL_GAN, "filters": 4},
     "flow_vae": {
         "latent_dim": 2,
         "hidden_units": (16,),
@@ -10,6 +16,7 @@ TINY = {
         "flow_filters": 4,
         "flow_hidden_units": (8,),
     },
+    "gan": _SMALL_GAN,
     "gaussian_mixture": {"num_components": 3, "covariance_type": "diag", "reg_covar": 1e-3},
     "glow": {"num_levels": 1, "num_steps": 2, "filters": 8},
     "iaf": {"num_transforms": 2, "hidden_units": (32,)},
@@ -30,10 +37,23 @@ TINY = {
     "two_stage_vae": {"latent_dim": 2, "hidden_units": (16,), "second_hidden_units": (8,)},
     "vae": {"latent_dim": 2, "hidden_units": (16,)},
     "vae_cnn": {"latent_dim": 2, "filters": 4, "hidden_units": (16,)},
+    "wgan_gp": {**_SMALL_GAN, "filters": 4, "discriminator_steps": 2},
 }
 
 # models without trainable weights: EM sets the parameters itself
 NO_GRADIENTS = {"gaussian_mixture"}
+
+# models that cannot do without labels: tests/test_gans.py has their contract
+NEEDS_LABELS = {"acgan", "conditional_gan"}
+
+# models without log_prob, judged by their discriminator's scores
+NO_LIKELIHOOD = {"acgan", "conditional_gan", "dcgan", "dragan", "gan", "wgan_gp"}
+
+# convolutions alone
+IMAGES_ONLY = {"dcgan"}
+
+# models that deal a batch out to several updates, a user's batches too
+DEALS_BATCHES = {"wgan_gp"}
 
 # models that take no context
 UNCONDITIONAL = {"gaussian_mixture"}

@@ -27,3 +27,7 @@ class DataError(GenzooError, OSError):
 
 class OutputExistsError(GenzooError, FileExistsError):
     """The output would overwrite something that a user made."""
+
+
+class CollapseWarning(UserWarning):
+    """A generator makes too little of what the data hold."""

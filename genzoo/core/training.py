@@ -20,6 +20,7 @@ from genzoo.core.registry import constructor_arguments
 from genzoo.core.spec import DataSpec
 
 _STATE = "fitted_state"
+_RANDOM_STATE = "random_state"
 
 
 class _Graphs:
@@ -272,6 +273,9 @@ class TrainableModel(keras.Model):
         """Hook: start weights from data; `batches()` begins one pass over it."""
 
     def _set_spec(self, spec: DataSpec) -> None:
+        if spec == self.data_spec:
+            # a callback may restore weights while `fit` runs
+            return
         self.data_spec = spec
         self._graphs.by_name.clear()
         self.train_function = self.test_function = self.predict_function = None
@@ -381,12 +385,16 @@ class TrainableModel(keras.Model):
 
     def save_own_variables(self, store: Any) -> None:
         super().save_own_variables(store)
+        # Keras leaves it out: training that is resumed would draw the first noise again
+        store[_RANDOM_STATE] = np.asarray(self.seed_generator.state.value)
         if self.data_spec is not None:
             store[_STATE] = np.frombuffer(json.dumps(self.fitted_state()).encode(), np.uint8)
 
     def load_own_variables(self, store: Any) -> None:
         own = {name: store[name] for name in store.keys()}  # noqa: SIM118 (not a dict)
-        state = own.pop(_STATE, None)
+        random_state, state = own.pop(_RANDOM_STATE, None), own.pop(_STATE, None)
         super().load_own_variables(own)
+        if random_state is not None:
+            self.seed_generator.state.assign(np.asarray(random_state))
         if state is not None:
             self.restore_state(json.loads(np.asarray(state).tobytes()))

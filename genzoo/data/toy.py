@@ -24,6 +24,15 @@ def _eight_gaussians(n, random):
     return 2 * np.stack([np.cos(angle), np.sin(angle)], 1) + random.normal(0, 0.2, (n, 2))
 
 
+def _gaussian_ring(n, random):
+    angle = random.integers(0, 8, n) * np.pi / 4
+    return 2 * np.stack([np.cos(angle), np.sin(angle)], 1) + random.normal(0, 0.02, (n, 2))
+
+
+def _gaussian_grid(n, random):
+    return 2.0 * random.integers(-2, 3, (n, 2)) + random.normal(0, 0.05, (n, 2))
+
+
 def _checkerboard(n, random):
     x = random.uniform(-2, 2, n)
     row = random.integers(0, 2, n) * 2 + np.floor(x) % 2
@@ -50,6 +59,8 @@ def _pinwheel(n, random):
 TOYS = {
     "checkerboard": _checkerboard,
     "eight_gaussians": _eight_gaussians,
+    "gaussian_grid": _gaussian_grid,
+    "gaussian_ring": _gaussian_ring,
     "moons": _moons,
     "pinwheel": _pinwheel,
     "rings": _rings,
@@ -61,8 +72,10 @@ def toy(name: str, n: int = 2000, *, seed: int = 0) -> np.ndarray:
     """Draw a toy set.
 
     Args:
-        name: `"checkerboard"`, `"eight_gaussians"`, `"moons"`, `"pinwheel"`, `"rings"` (three) or
-            `"spirals"` (two).
+        name: `"checkerboard"`, `"eight_gaussians"`, `"moons"`, `"pinwheel"`, `"rings"` (three),
+            `"spirals"` (two), or the narrow Gaussians on which GANs are tried: `"gaussian_ring"`
+            (8 of standard deviation 0.02, at radius 2) and `"gaussian_grid"` (5 x 5 of 0.05, 2
+            apart; Lin et al. 2018).
         n: Number of points.
         seed: The same seed gives the same points.
 

@@ -42,8 +42,8 @@ class ConditionalGAN(GAN):
         generator: Any = "auto",
         discriminator: Any = "auto",
         generator_normalization: str | None = "batch",
-        discriminator_dropout: float = 0.0,
-        generator_dropout: float = 0.0,
+        discriminator_dropout: float | None = 0.0,
+        generator_dropout: float | None = 0.0,
         **arguments: Any,
     ):
         super().__init__(

@@ -35,7 +35,7 @@ class DCGAN(GAN):
         discriminator: Any = "conv",
         generator_normalization: str | None = "batch",
         discriminator_normalization: str | None = "batch",
-        discriminator_dropout: float = 0.0,
+        discriminator_dropout: float | None = 0.0,
         **arguments: Any,
     ):
         super().__init__(

@@ -53,7 +53,8 @@ class GAN(LatentModel, GenerativeModel):
         generator_normalization, discriminator_normalization: Of the hidden layers: `"batch"`,
             `"layer"`, `"instance"` or `None`.
         generator_dropout, discriminator_dropout: Shares of the hidden values set to zero in
-            training (`"mlp"`; the discriminator's also `"conv"`).
+            training (`"mlp"`; the discriminator's also `"conv"`). `None`: 0.1 and 0.3 on images,
+            0 on all else.
         loss: `"non_saturating"`, `"minimax"`, `"least_squares"`, `"wasserstein"` or `"hinge"`.
         penalty: On the slope of the discriminator: `"r1"`, `"wgan_gp"`, `"dragan"` or `None`.
         penalty_weight: Its weight in the discriminator's loss.
@@ -98,8 +99,8 @@ class GAN(LatentModel, GenerativeModel):
         filters: int = 64,
         generator_normalization: str | None = None,
         discriminator_normalization: str | None = None,
-        generator_dropout: float = 0.1,
-        discriminator_dropout: float = 0.3,
+        generator_dropout: float | None = None,
+        discriminator_dropout: float | None = None,
         loss: str = "non_saturating",
         penalty: str | None = None,
         penalty_weight: float = 10.0,
@@ -122,8 +123,10 @@ class GAN(LatentModel, GenerativeModel):
         self.filters = checks.check_int(filters, "filters")
         self.generator_normalization = generator_normalization
         self.discriminator_normalization = discriminator_normalization
-        self.generator_dropout = _check_part(generator_dropout, "generator_dropout")
-        self.discriminator_dropout = _check_part(discriminator_dropout, "discriminator_dropout")
+        self.generator_dropout, self.discriminator_dropout = (
+            generator_dropout,
+            discriminator_dropout,
+        )
         # `loss` itself belongs to Keras
         self.loss_name = checks.check_choice(loss, LOSSES, "loss")
         self.penalty = checks.check_choice(penalty, PENALTIES, "penalty")
@@ -183,7 +186,7 @@ class GAN(LatentModel, GenerativeModel):
             hidden_units=self.generator_units,
             filters=self.filters,
             normalization=self.generator_normalization,
-            dropout=self.generator_dropout,
+            dropout=self._dropout("generator", 0.1),
             seed=self._part_seed(0),
             **shared,
         )
@@ -193,9 +196,10 @@ class GAN(LatentModel, GenerativeModel):
             hidden_units=self.discriminator_units,
             filters=self.filters,
             normalization=self.discriminator_normalization,
-            dropout=self.discriminator_dropout,
+            dropout=self._dropout("discriminator", 0.3),
             conditioning=self.conditioning,
             minibatch_discrimination=self.minibatch_discrimination,
+            bias=self._loss.boundary is not None,
             spectral_normalization=self.spectral_normalization,
             seed=self._part_seed(100),
             **shared,
@@ -210,6 +214,12 @@ class GAN(LatentModel, GenerativeModel):
         ]  # fmt: skip
         for average, variable in zip(self._averages, self._averaged, strict=True):
             average.assign(variable)
+
+    def _dropout(self, side: str, on_images: float) -> float:
+        given = getattr(self, f"{side}_dropout")
+        if given is None:
+            return on_images if len(self.event_shape) == 3 else 0.0
+        return _check_part(given, f"{side}_dropout")
 
     def _part_seed(self, index: int) -> int | None:
         return None if self.seed is None else 1000 * self.seed + index
@@ -287,30 +297,33 @@ class GAN(LatentModel, GenerativeModel):
 
     def train_step(self, data):
         """Update the discriminator `discriminator_steps` times and the generator once."""
-        noise, rows, context = self._take(data, make_seed(self.seed_generator.next()))
+        rows, context = self._take(data)
         real = self.scaling.to_model(rows)
+        seed = make_seed(self.seed_generator.next())
         with tf.GradientTape() as tape:
             for i in range(self.discriminator_steps):
-                step_noise = noise.part(i)
                 part = _deal([real, context], i, self.discriminator_steps)
+                noise = self._noise(seed, part[0]).part(i)
                 last = i == self.discriminator_steps - 1
                 with contextlib.nullcontext() if last else tape.stop_recording():
-                    fake = self._generate_rows(*part, step_noise)
+                    fake = self._generate_rows(*part, noise)
                 with tape.stop_recording():
-                    self._train_discriminator(*part, fake, step_noise)
-            loss = self._generator_loss(*part, fake, step_noise)
+                    self._train_discriminator(*part, fake, noise)
+            loss = self._generator_loss(*part, fake, noise)
         variables = self.generator_network.trainable_variables
         self.optimizer.apply(tape.gradient(loss, variables), variables)
         self._update_average()
         return self._results()
 
-    def _take(self, data, seed):
+    def _take(self, data):
         parts = data[0] if isinstance(data, tuple) else data
-        rows = parts["x"]
+        return parts["x"], self.encode_context(parts.get("context"))
+
+    def _noise(self, seed, rows) -> RowNoise:
         replica = tf.distribute.get_replica_context()
+        # replicas have equal parts of a batch
         first_row = 0 if replica is None else replica.replica_id_in_sync_group * tf.shape(rows)[0]
-        noise = RowNoise(seed, first_row, self.float_dtype)
-        return noise, rows, self.encode_context(parts.get("context"))
+        return RowNoise(seed, first_row, self.float_dtype)
 
     def _results(self) -> dict[str, tf.Tensor]:
         return self._step_results({name: mean.result() for name, mean in self._means.items()})
@@ -404,8 +417,8 @@ class GAN(LatentModel, GenerativeModel):
 
     def test_step(self, data):
         """Score held-out rows; nothing is updated."""
-        noise, rows, context = self._take(data, make_seed(0))
-        real = self.scaling.to_model(rows)
+        rows, context = self._take(data)
+        real, noise = self.scaling.to_model(rows), self._noise(make_seed(0), rows)
         z = noise.part(_LATENT).normal(tf.shape(real)[0], self.latent_shape)
         fake = self._generate(z, context)
         self._discriminator_loss(real, context, fake, noise, record=True, training=False)
@@ -465,6 +478,17 @@ class GAN(LatentModel, GenerativeModel):
             self.float_dtype,
         )
         return tf.concat([z, left[:, None]], axis=1)
+
+    def export_signatures(self):
+        """As in `LatentModel`, with `discriminate(x[, context])`, x of the data's dtype."""
+        signature = [tf.TensorSpec([None, *self.event_shape], self.sample_dtype, name="x")]
+        if self.context_size:
+            signature.append(self.context_spec.signature())
+
+        def discriminate(x, context=None):
+            return self._score(x, self.encode_context(context), tf.constant(0, tf.int64))
+
+        return {**super().export_signatures(), "discriminate": (discriminate, signature)}
 
     def get_config(self):
         config = super().get_config()

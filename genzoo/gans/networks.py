@@ -74,17 +74,28 @@ class MLPGenerator(_Sequential):
     """
 
     def __init__(
-        self, latent_dim: int, event_shape, hidden_units: Sequence[int], *, context_size=0,
-        normalization=None, dropout=0.0, **arguments: Any,
-    ):  # fmt: skip
+        self,
+        latent_dim: int,
+        event_shape,
+        hidden_units: Sequence[int],
+        *,
+        context_size=0,
+        normalization=None,
+        dropout=0.0,
+        **arguments: Any,
+    ):
         super().__init__(**arguments)
         self.event_shape = tuple(event_shape)
         width = latent_dim + context_size
         for units in hidden_units:
             self._add(
-                Dense, width, units, normalization=normalization, activation="leaky_relu",
+                Dense,
+                width,
+                units,
+                normalization=normalization,
+                activation="leaky_relu",
                 dropout=dropout,
-            )  # fmt: skip
+            )
             width = units
         end = "tanh" if len(self.event_shape) == 3 else None
         self._add(Dense, width, int(np.prod(event_shape)), activation=end)
@@ -110,9 +121,15 @@ class ConvGenerator(_Sequential):
     """
 
     def __init__(
-        self, latent_dim: int, event_shape, filters: int, *, context_size=0,
-        normalization="batch", **arguments: Any,
-    ):  # fmt: skip
+        self,
+        latent_dim: int,
+        event_shape,
+        filters: int,
+        *,
+        context_size=0,
+        normalization="batch",
+        **arguments: Any,
+    ):
         super().__init__(**arguments)
         sizes, channels = _scales(event_shape, filters)
         self._coarse_shape = (*sizes[-1], channels[-1])
@@ -122,10 +139,13 @@ class ConvGenerator(_Sequential):
         for i in reversed(range(len(channels))):
             last = i == 0
             self._add(
-                TransposedConv, channels[i], outputs[i], sizes[i],
+                TransposedConv,
+                channels[i],
+                outputs[i],
+                sizes[i],
                 normalization=None if last else normalization,
                 activation="tanh" if last else "relu",
-            )  # fmt: skip
+            )
         self.built = True
 
     def call(self, inputs, context=None, noise: RowNoise | None = None, training=False):
@@ -154,17 +174,29 @@ class MLPFeatures(_Sequential):
     """
 
     def __init__(
-        self, event_shape, hidden_units: Sequence[int], *, context_size=0, normalization=None,
-        dropout=0.0, spectral_normalization=False, **arguments: Any,
-    ):  # fmt: skip
+        self,
+        event_shape,
+        hidden_units: Sequence[int],
+        *,
+        context_size=0,
+        normalization=None,
+        dropout=0.0,
+        spectral_normalization=False,
+        **arguments: Any,
+    ):
         super().__init__(**arguments)
         self._size = int(np.prod(event_shape))
         width = self._size + context_size
         for units in hidden_units:
             self._add(
-                Dense, width, units, normalization=normalization, activation="leaky_relu",
-                dropout=dropout, spectral_normalization=spectral_normalization,
-            )  # fmt: skip
+                Dense,
+                width,
+                units,
+                normalization=normalization,
+                activation="leaky_relu",
+                dropout=dropout,
+                spectral_normalization=spectral_normalization,
+            )
             width = units
         self.num_features = width
         self.built = True
@@ -191,18 +223,31 @@ class ConvFeatures(_Sequential):
     """
 
     def __init__(
-        self, event_shape, filters: int, *, context_size=0, normalization="batch", dropout=0.0,
-        spectral_normalization=False, **arguments: Any,
-    ):  # fmt: skip
+        self,
+        event_shape,
+        filters: int,
+        *,
+        context_size=0,
+        normalization="batch",
+        dropout=0.0,
+        spectral_normalization=False,
+        **arguments: Any,
+    ):
         super().__init__(**arguments)
         sizes, channels = _scales(event_shape, filters)
         width = event_shape[-1] + context_size
         for i, units in enumerate(channels):
             self._add(
-                Conv, width, units, 4, 2, normalization=normalization if i else None,
-                activation="leaky_relu", dropout=dropout,
+                Conv,
+                width,
+                units,
+                4,
+                2,
+                normalization=normalization if i else None,
+                activation="leaky_relu",
+                dropout=dropout,
                 spectral_normalization=spectral_normalization,
-            )  # fmt: skip
+            )
             width = units
         self.num_features = width * int(np.prod(sizes[-1]))
         self.built = True
@@ -227,6 +272,7 @@ class Discriminator(keras.layers.Layer):
             map of the context; `"concatenation"`: the context joins the input; `"auxiliary"`: a
             classifier beside the score.
         minibatch_discrimination: Whether the score sees how close a row is to the others.
+        bias: Whether the score has one; a loss of differences of scores teaches it nothing.
         spectral_normalization: Of all layers.
         seed: Fixes the initial weights.
 
@@ -236,9 +282,17 @@ class Discriminator(keras.layers.Layer):
     """
 
     def __init__(
-        self, body: keras.layers.Layer, *, context_size=0, conditioning="projection",
-        minibatch_discrimination=False, spectral_normalization=False, seed=None, dtype=None,
-    ):  # fmt: skip
+        self,
+        body: keras.layers.Layer,
+        *,
+        context_size=0,
+        conditioning="projection",
+        minibatch_discrimination=False,
+        bias=True,
+        spectral_normalization=False,
+        seed=None,
+        dtype=None,
+    ):
         super().__init__(dtype=dtype)
         self.body = body
         self.conditioning = conditioning if context_size else None
@@ -246,9 +300,13 @@ class Discriminator(keras.layers.Layer):
 
         def affine(fan_in, units, salt, **arguments):
             return Dense(
-                fan_in, units, spectral_normalization=spectral_normalization,
-                seed=None if seed is None else seed + salt, dtype=dtype, **arguments,
-            )  # fmt: skip
+                fan_in,
+                units,
+                spectral_normalization=spectral_normalization,
+                seed=None if seed is None else seed + salt,
+                dtype=dtype,
+                **arguments,
+            )
 
         self.projection = self.classifier = self.minibatch = None
         if self.conditioning == "projection":
@@ -260,7 +318,7 @@ class Discriminator(keras.layers.Layer):
                 width, seed=None if seed is None else seed + 92, dtype=dtype
             )
             width += self.minibatch.num_kernels
-        self.score = affine(width, 1, 93)
+        self.score = affine(width, 1, 93, bias=bias)
         self.built = True
 
     def call(self, inputs, context=None, noise: RowNoise | None = None, training=False):
@@ -284,25 +342,50 @@ def _scales(event_shape, filters):
 
 
 def make_generator(
-    generator: Any, event_shape, latent_dim, *, hidden_units, filters, normalization, dropout,
-    context_size, seed, dtype,
-):  # fmt: skip
+    generator: Any,
+    event_shape,
+    latent_dim,
+    *,
+    hidden_units,
+    filters,
+    normalization,
+    dropout,
+    context_size,
+    seed,
+    dtype,
+):
     """Return the network of a generator's name, or around a user's own."""
     shared = {"context_size": context_size, "seed": seed, "dtype": dtype}
     if not isinstance(generator, str):
         return OwnGenerator(generator, event_shape, latent_dim, **shared)
     if _choose(generator, "generator", event_shape) == "mlp":
         return MLPGenerator(
-            latent_dim, event_shape, hidden_units, normalization=normalization, dropout=dropout,
+            latent_dim,
+            event_shape,
+            hidden_units,
+            normalization=normalization,
+            dropout=dropout,
             **shared,
-        )  # fmt: skip
+        )
     return ConvGenerator(latent_dim, event_shape, filters, normalization=normalization, **shared)
 
 
 def make_discriminator(
-    discriminator: Any, event_shape, *, hidden_units, filters, normalization, dropout,
-    context_size, conditioning, minibatch_discrimination, spectral_normalization, seed, dtype,
-):  # fmt: skip
+    discriminator: Any,
+    event_shape,
+    *,
+    hidden_units,
+    filters,
+    normalization,
+    dropout,
+    context_size,
+    conditioning,
+    minibatch_discrimination,
+    bias,
+    spectral_normalization,
+    seed,
+    dtype,
+):
     """Return a discriminator with the body of a name, or a user's own."""
     shared = {
         "context_size": context_size if conditioning == "concatenation" else 0,
@@ -327,10 +410,15 @@ def make_discriminator(
     else:
         body = ConvFeatures(event_shape, filters, **kept, **shared)
     return Discriminator(
-        body, context_size=context_size, conditioning=conditioning,
+        body,
+        context_size=context_size,
+        conditioning=conditioning,
         minibatch_discrimination=minibatch_discrimination,
-        spectral_normalization=spectral_normalization, seed=seed, dtype=dtype,
-    )  # fmt: skip
+        bias=bias,
+        spectral_normalization=spectral_normalization,
+        seed=seed,
+        dtype=dtype,
+    )
 
 
 def _choose(network, name, event_shape):

@@ -6,7 +6,7 @@ from genzoo.plotting.axes import own_axes
 
 
 def history(history: Any, *, ax: Any = None) -> Any:
-    """Draw the training and validation loss by epoch.
+    """Draw the training and validation loss by epoch; for adversarial training those of both sides.
 
     Args:
         history: What `fit` returns, or its `.history` dict.
@@ -17,7 +17,15 @@ def history(history: Any, *, ax: Any = None) -> Any:
     """
     values = getattr(history, "history", history)
     ax = own_axes(ax)
-    for name, label in (("loss", "training"), ("val_loss", "validation")):
+    shown = [("loss", "training"), ("val_loss", "validation")]
+    if not values.get("loss"):
+        # adversarial training: a loss for each side
+        shown = [
+            (f"{prefix}{side}_loss", f"{side}{where}")
+            for side in ("generator", "discriminator")
+            for prefix, where in (("", ""), ("val_", ", validation"))
+        ]
+    for name, label in shown:
         if values.get(name):
             epochs = range(1, len(values[name]) + 1)
             marker = "o" if len(values[name]) < 3 else None

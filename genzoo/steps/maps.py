@@ -35,17 +35,30 @@ class Additive:
 class Affine:
     """Scales and shifts: x = y exp(s) + t, |s| < scale_bound by a smooth clip.
 
+    Args:
+        scale_bound: Bound of the log-scale from the data to the base, either way.
+        expansion_bound: A lower bound of growth, s < expansion_bound, for deep stacks: what is
+            far from the data is then thrown less far. `None` for `scale_bound`.
+
     Reference: Dinh, Sohl-Dickstein and Bengio, Density estimation using Real NVP, 2017.
     """
 
     num_parameters = 2
 
-    def __init__(self, scale_bound: float = 3.0):
+    def __init__(self, scale_bound: float = 3.0, expansion_bound: float | None = None):
         self.scale_bound = check_number(scale_bound, "scale_bound", exclusive=True)
+        if expansion_bound is not None:
+            check_number(expansion_bound, "expansion_bound", exclusive=True)
+        self.expansion_bound = expansion_bound
 
     def _split(self, parameters):
         shape = tf.concat([tf.shape(parameters)[:-1], [parameters.shape[-1] // 2, 2]], axis=0)
         log_scale, shift = tf.unstack(tf.reshape(parameters, shape), num=2, axis=-1)
+        if self.expansion_bound is not None:
+            # below the bound everywhere, and near 0 the identity
+            growth = math.exp(self.expansion_bound)
+            falling = math.log(growth - 1) - growth / (growth - 1) * log_scale
+            log_scale = self.expansion_bound - tf.nn.softplus(falling)
         return self.scale_bound * tf.tanh(log_scale / self.scale_bound), shift
 
     def forward(self, x, parameters):

@@ -2,5 +2,6 @@
 
 from genzoo.training.callbacks import KLWarmup, StopOnSignal
 from genzoo.training.strategy import strategy
+from genzoo.training.watching import CollapseMonitor, SampleGrid
 
-__all__ = ["KLWarmup", "StopOnSignal", "strategy"]
+__all__ = ["CollapseMonitor", "KLWarmup", "SampleGrid", "StopOnSignal", "strategy"]

@@ -1,0 +1,88 @@
+"""How much of the data samples cover."""
+
+from typing import Any
+
+import numpy as np
+from sklearn.neighbors import NearestNeighbors
+
+from genzoo.core import checks
+from genzoo.core.errors import InvalidInputError
+
+
+def density_and_coverage(real: Any, generated: Any, *, k: int = 5) -> tuple[float, float]:
+    """Return how densely samples lie where the data do, and the share of the data they reach.
+
+    Each real row has a ball to its k-th nearest real neighbour. Density: the number of balls that
+    a sample lies in, over k, in the mean (1 in expectation for a perfect model; it can exceed 1).
+    Coverage: the share of balls with a sample in them (1 - 2^-k in expectation for a perfect
+    model with as many samples as rows, both many).
+
+    Args:
+        real: Rows [n, ...] of data or features, n above k.
+        generated: Rows [m, ...] of samples.
+        k: Neighbours.
+
+    Raises:
+        InvalidInputError: For rows of different shapes, or too few.
+
+    Example:
+
+    >>> points = np.random.default_rng(0).normal(size=(500, 2))
+    >>> density, coverage = genzoo.metrics.density_and_coverage(points[:250], points[250:])
+    >>> coverage > 0.9
+    True
+
+    Reference: Naeem et al., Reliable fidelity and diversity metrics for generative models, 2020.
+    """
+    k = checks.check_int(k, "k")
+    real, generated = _flat(real), _flat(generated)
+    if real.shape[1] != generated.shape[1] or len(real) <= k or not len(generated):
+        raise InvalidInputError(
+            f"Expected real of more than k = {k} rows, and samples of as many values. Received: "
+            f"{real.shape} and {generated.shape} (rows, values)"
+        )
+    radius = NearestNeighbors(n_neighbors=k + 1).fit(real).kneighbors(real)[0][:, k]
+    inside, reached, squares = 0, np.zeros(len(real), bool), np.square(generated).sum(axis=1)
+    for start in range(0, len(real), 1024):
+        rows = slice(start, start + 1024)
+        own = np.square(real[rows]).sum(axis=1)[:, None]
+        apart = np.sqrt(np.maximum(own + squares - 2.0 * real[rows] @ generated.T, 0.0))
+        within = apart <= radius[rows, None]
+        inside += int(within.sum())
+        reached[rows] = within.any(axis=1)
+    return inside / (k * len(generated)), float(reached.mean())
+
+
+def mode_coverage(samples: Any, modes: Any, radius: float) -> tuple[int, float]:
+    """Return how many modes have a sample within `radius`, and the share of samples that have one.
+
+    Args:
+        samples: [n, d].
+        modes: Their centres, [m, d].
+        radius: For Gaussian modes commonly three standard deviations.
+
+    Example:
+
+    >>> genzoo.metrics.mode_coverage([[0.0], [0.1], [5.0]], modes=[[0.0], [1.0]], radius=0.5)
+    (1, 0.6666666666666666)
+
+    Reference: Lin et al., PacGAN: the power of two samples in generative adversarial networks,
+    2018.
+    """
+    samples, modes = _flat(samples), _flat(modes)
+    checks.check_number(radius, "radius", exclusive=True)
+    if samples.shape[1] != modes.shape[1] or not len(modes) or not len(samples):
+        raise InvalidInputError(
+            "Expected samples [n, d] and modes [m, d]. Received: shapes "
+            f"{samples.shape} and {modes.shape}"
+        )
+    apart = np.linalg.norm(samples[:, None] - modes[None], axis=2)  # [n, m]
+    within = apart <= radius
+    return int(within.any(axis=0).sum()), float(within.any(axis=1).mean())
+
+
+def _flat(rows: Any) -> np.ndarray:
+    rows = np.asarray(rows, np.float64)
+    if rows.ndim < 2:
+        raise InvalidInputError(f"Expected rows [n, ...]. Received: shape {rows.shape}")
+    return rows.reshape(len(rows), int(np.prod(rows.shape[1:])))

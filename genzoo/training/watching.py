@@ -1,0 +1,246 @@
+"""Callbacks that show what a generator makes while it trains, and warn when it collapses."""
+
+import os
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from sklearn.neighbors import NearestNeighbors
+
+from genzoo.core import checks
+from genzoo.core.errors import CollapseWarning, InvalidInputError, OutputExistsError
+from genzoo.metrics.coverage import density_and_coverage
+from genzoo.plotting.samples import image_grid
+
+_STRIP_ROWS = 24
+_STRIP_COLUMNS = 12
+# what one calls a collapse: a generator of half the modes keeps well above both
+_LEAST_COVERAGE = 0.05
+_LEAST_SPREAD = 0.25
+_SATURATED = 0.99
+
+
+class SampleGrid(keras.callbacks.Callback):
+    """Writes samples from the same noise every few epochs, and a strip of the progress.
+
+    `epoch_0010.png` and so on, and `progress.png`, one row of samples an epoch that was written.
+
+    Args:
+        directory: Folder to write to; made where it does not exist.
+        every: Epochs between pictures.
+        num_samples: Samples in a picture.
+        context: Of the samples, for conditional models.
+        seed: Of the noise.
+        overwrite: Whether the folder may already hold files.
+
+    Raises:
+        OutputExistsError: If the folder holds files and `overwrite` is false.
+        InvalidInputError: With a model that is not on images.
+
+    Example:
+
+    >>> import tempfile
+    >>> folder = tempfile.mkdtemp()
+    >>> x = genzoo.data.load("digits").x_train[:256]
+    >>> model = genzoo.GAN((8, 8, 1), generator_units=(16,), seed=0)
+    >>> grid = genzoo.training.SampleGrid(folder, num_samples=4)
+    >>> history = model.fit(x, epochs=2, callbacks=[grid], verbose=0)
+    >>> sorted(os.listdir(folder))
+    ['epoch_0001.png', 'epoch_0002.png', 'progress.png']
+    """
+
+    def __init__(
+        self,
+        directory: str | os.PathLike,
+        *,
+        every: int = 1,
+        num_samples: int = 64,
+        context: Any = None,
+        seed: int = 0,
+        overwrite: bool = False,
+    ):
+        super().__init__()
+        self.directory = Path(directory)
+        self.every = checks.check_int(every, "every")
+        self.num_samples = checks.check_int(num_samples, "num_samples")
+        self.context = context
+        self.seed = checks.check_seed(seed)
+        if self.directory.exists() and any(self.directory.iterdir()) and not overwrite:
+            raise OutputExistsError(
+                f"Expected an empty folder. Received: directory={str(directory)!r}, which holds "
+                "files. Choose another, or pass overwrite=True."
+            )
+        self._strip: list[np.ndarray] = []
+
+    def on_train_begin(self, logs=None):
+        shape = self.model.event_shape
+        if len(shape) != 3 or shape[2] not in (1, 3):
+            raise InvalidInputError(
+                "Expected a model on images of 1 or 3 channels with SampleGrid. Received: "
+                f"{type(self.model).__name__} with event_shape={shape}"
+            )
+        self.directory.mkdir(parents=True, exist_ok=True)
+
+    def on_epoch_end(self, epoch, logs=None):
+        if (epoch + 1) % self.every:
+            return
+        samples = self.model.sample(self.num_samples, context=self.context, seed=self.seed)
+        _save(image_grid(samples), self.directory / f"epoch_{epoch + 1:04d}.png")
+        self._strip.append(samples[:_STRIP_COLUMNS])
+        # evenly over all of training, the last included
+        count = min(len(self._strip), _STRIP_ROWS)
+        shown = np.linspace(0, len(self._strip) - 1, count).round().astype(int)
+        rows = np.concatenate([self._strip[i] for i in shown])
+        grid = image_grid(rows, columns=len(self._strip[0]))
+        _save(grid, self.directory / "progress.png")
+
+
+class CollapseMonitor(keras.callbacks.Callback):
+    """Compares samples with data every few epochs and warns of mode collapse in plain words.
+
+    Adds to the epoch's logs `coverage` (the share of the data that samples reach, Naeem et al.
+    2020), `spread` (how far samples lie from each other, by the distance to the nearest, in units
+    of the data's) and, with labels, `classes_found` (by the nearest example). Warns when coverage
+    is below 0.05 or spread below 0.25, when a class is missing that was found before, and when the
+    discriminator is right about more than 99% of real and of generated data, whose gradients then
+    teach nothing.
+
+    Args:
+        x: Examples [n, *event_shape]; up to `num_samples` are used.
+        labels: Their classes [n], integers, or `None`.
+        every: Epochs between looks.
+        num_samples: Samples drawn at a look.
+        patience: Looks in a row that must be bad before it warns.
+        stop: Whether to end training then.
+        features: What rows are compared by, such as a `genzoo.metrics.ClassifierFeatures`; `None`
+            for their values.
+        seed: Of the samples.
+
+    Attributes:
+        collapsed: Whether it has warned.
+
+    Example:
+
+    >>> x = genzoo.data.toy("eight_gaussians", 512, seed=0)
+    >>> model = genzoo.GAN((2,), latent_dim=2, seed=0)
+    >>> monitor = genzoo.training.CollapseMonitor(x, patience=100)
+    >>> history = model.fit(x, epochs=5, callbacks=[monitor], verbose=0)
+    >>> len(history.history["coverage"])
+    1
+    """
+
+    def __init__(
+        self,
+        x: Any,
+        labels: Any = None,
+        *,
+        every: int = 5,
+        num_samples: int = 1000,
+        patience: int = 2,
+        stop: bool = False,
+        features: Callable[[np.ndarray], np.ndarray] | None = None,
+        seed: int = 0,
+    ):
+        super().__init__()
+        self.every = checks.check_int(every, "every")
+        self.num_samples = checks.check_int(num_samples, "num_samples", minimum=10)
+        self.patience = checks.check_int(patience, "patience")
+        self.stop = stop
+        self.seed = checks.check_seed(seed)
+        self.collapsed = False
+        x = np.asarray(x)
+        chosen = np.random.default_rng(self.seed).permutation(len(x))[: self.num_samples]
+        if len(chosen) < 10:
+            raise InvalidInputError(
+                f"Expected at least 10 examples to compare with. Received: x of shape {x.shape}"
+            )
+        self._features = features or (lambda rows: np.asarray(rows, np.float64))
+        self._real = self._flat(x[chosen])
+        self._labels = None
+        if labels is not None:
+            labels = np.asarray(labels)
+            if labels.shape != (len(x),):
+                raise InvalidInputError(
+                    f"Expected a label for each of {len(x)} examples. "
+                    f"Received: labels of shape {labels.shape}"
+                )
+            self._labels = labels[chosen]
+        self._most_classes, self._bad_looks = 0, 0
+        self._real_spread = _spread(self._real)
+
+    def _flat(self, rows):
+        return np.asarray(self._features(rows), np.float64).reshape(len(rows), -1)
+
+    def on_epoch_end(self, epoch, logs=None):
+        if (epoch + 1) % self.every:
+            return
+        logs = {} if logs is None else logs
+        context = None
+        if self.model.context_size:
+            if self.model.num_classes is None:
+                return
+            context = np.arange(self.num_samples) % self.model.num_classes
+        made = self._flat(self.model.sample(self.num_samples, context=context, seed=self.seed))
+        found = self._look(made)
+        troubles = self._troubles(found, logs)
+        logs.update(found)
+        self._bad_looks = self._bad_looks + 1 if troubles else 0
+        if self._bad_looks < self.patience:
+            return
+        if not self.collapsed:
+            ending = " Training ends here." if self.stop else ""
+            warnings.warn(
+                f"Epoch {epoch + 1}: {'; '.join(troubles)}. Try penalty='r1' or 'dragan', "
+                "minibatch_discrimination=True, unrolled_steps=5, or a smaller learning rate of "
+                f"the discriminator.{ending}",
+                CollapseWarning,
+                stacklevel=2,
+            )
+        self.collapsed = True
+        if self.stop:
+            self.model.stop_training = True
+
+    def _look(self, made):
+        found = {
+            "coverage": density_and_coverage(self._real, made)[1],
+            "spread": _spread(made) / max(self._real_spread, 1e-12),
+        }
+        if self._labels is not None:
+            nearest = NearestNeighbors(n_neighbors=1).fit(self._real)
+            at = nearest.kneighbors(made, return_distance=False)[:, 0]
+            found["classes_found"] = len(np.unique(self._labels[at]))
+        return found
+
+    def _troubles(self, found, logs):
+        troubles = []
+        if found["coverage"] < _LEAST_COVERAGE:
+            troubles.append(f"samples reach {found['coverage']:.1%} of the data")
+        if found["spread"] < _LEAST_SPREAD:
+            troubles.append(
+                f"samples lie {found['spread']:.2f} times as far from each other as the data do"
+            )
+        classes = found.get("classes_found", 0)
+        if classes < self._most_classes:
+            troubles.append(f"{classes} classes are left of {self._most_classes}")
+        self._most_classes = max(self._most_classes, classes)
+        right = [float(logs.get(f"accuracy_{kind}", 0.0)) for kind in ("real", "generated")]
+        if min(right) > _SATURATED:
+            troubles.append(
+                "the discriminator tells nearly all examples apart, so the generator learns nothing"
+            )
+        return troubles
+
+
+def _spread(rows: np.ndarray) -> float:
+    """Return the mean distance of a row to the nearest other."""
+    return float(NearestNeighbors(n_neighbors=2).fit(rows).kneighbors(rows)[0][:, 1].mean())
+
+
+def _save(axes: Any, path: Path) -> None:
+    # whoever looks at the file while training goes on sees a whole picture
+    partial = path.with_name(f".{path.name}")
+    axes.figure.savefig(partial, dpi=100, format="png")
+    partial.replace(path)
