@@ -134,6 +134,17 @@ def test_train_takes_tables_images_and_labels(tmp_path):
         "--option", "hidden_units=8", "--output", "vae", cwd=tmp_path,
     )  # fmt: skip
     assert photos.returncode == 0, photos.stderr
+    adversarial = run(
+        "train", "dcgan", "--data", "images", "--image-size", 8, "--epochs", 2, "--quiet",
+        "--option", "filters=4", "--output", "gan", cwd=tmp_path,
+    )  # fmt: skip
+    assert adversarial.returncode == 0, adversarial.stderr
+    assert "s each); at most" in adversarial.stdout
+    written = os.listdir(tmp_path / "gan" / "progress")
+    assert sorted(written) == ["epoch_0001.png", "epoch_0002.png", "progress.png"]
+    scored = run("evaluate", "gan", cwd=tmp_path)
+    assert scored.returncode == 2
+    assert "parzen_log_prob" in scored.stderr
 
 
 BAD = {

@@ -9,6 +9,7 @@ import pytest
 
 import genzoo
 from genzoo.core.errors import InvalidInputError
+from tests.tiny import tiny
 
 
 def test_a_signal_ends_fit_in_order():
@@ -32,3 +33,37 @@ def test_a_signal_ends_fit_in_order():
 def test_what_is_no_signal_is_refused():
     with pytest.raises(InvalidInputError, match="Received: signals"):
         genzoo.training.StopOnSignal(["ctrl-c"])
+
+
+class _Killed(Exception):
+    pass
+
+
+class _Kill(keras.callbacks.Callback):
+    """Ends training after an epoch, as if the process died."""
+
+    def __init__(self, epoch):
+        super().__init__()
+        self.epoch = epoch
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == self.epoch:
+            raise _Killed
+
+
+# the second is in its second phase when it is killed
+@pytest.mark.parametrize("name", ["realnvp", "two_stage_vae"])
+def test_training_resumes_from_a_backup(name, digits, tmp_path):
+    """With the noise that it would have drawn; the order of rows starts anew."""
+    x = digits.x_train[:256]
+
+    def fit(model, *callbacks):
+        model.fit(x, epochs=6, verbose=0, shuffle=False, callbacks=list(callbacks))
+        return model
+
+    whole = fit(tiny(name))
+    with pytest.raises(_Killed):
+        fit(tiny(name), keras.callbacks.BackupAndRestore(tmp_path / "backup"), _Kill(4))
+    resumed = fit(tiny(name), keras.callbacks.BackupAndRestore(tmp_path / "backup"))
+    for a, b in zip(whole.weights, resumed.weights, strict=True):
+        np.testing.assert_allclose(np.array(a), np.array(b), atol=1e-6, err_msg=a.path)

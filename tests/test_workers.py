@@ -14,8 +14,9 @@ import tensorflow as tf
 import genzoo
 from tests.tiny import NO_GRADIENTS, tiny
 
-# one of each kind of training: exact density, actnorm started from data, a bound, EM
-MODELS = ("glow", "nice", "vae", "gaussian_mixture")
+# one of each kind of training: exact density, actnorm started from data, a bound, EM, and two
+# optimisers with batch statistics
+MODELS = ("glow", "nice", "vae", "gaussian_mixture", "dcgan")
 WORKER = """
 import sys
 import genzoo
@@ -34,7 +35,8 @@ for name in sys.argv[2:]:
     )
     assert strategy.num_replicas_in_sync == 2
     model.save_weights(f"{sys.argv[1]}/{name}.weights.h5")
-    print(name, history.history["loss"][-1], model.score(x.x_test), flush=True)
+    last = {key: values[-1] for key, values in history.history.items()}
+    print(name, last, model.sample(2, seed=0).sum(), flush=True)
 """
 
 

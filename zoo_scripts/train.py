@@ -7,9 +7,11 @@ Writes into the output folder:
   samples.png    samples of the model
   history.png    training curves
   manifold.png   what the plane of a two-dimensional latent space decodes to
+  progress/      GANs on images: samples from the same noise, every few epochs
 
-Stops early when the validation loss has not improved for --patience epochs, and keeps the best
-weights. Ctrl-C stops training and saves what was learned.
+Models with a likelihood stop early when the validation loss has not improved for --patience
+epochs, and keep the best weights; GANs train for all epochs, and a warning tells of a collapse.
+Ctrl-C stops training and saves what was learned.
 
 examples:
   genzoo train realnvp --data digits
@@ -19,6 +21,9 @@ examples:
 
 import argparse
 import json
+import shutil
+import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -87,26 +92,28 @@ def run(arguments: argparse.Namespace) -> int:
         f"test examples of shape {data.event_shape}; {model.count_params():,} weights; "
         f"output {output}"
     )
-    history, seconds, interrupted = _fit(model, data, context, arguments)
-    metrics = {
-        "model": arguments.model,
-        "data": arguments.data,
-        "data_options": data_options(arguments),
-        **_scores(model, data, context),
-        "seconds_training": round(seconds, 2),
-        "epochs": len(history.get("loss", [])),
-        "interrupted": interrupted,
-        "parameters": model.count_params(),
-        "seed": arguments.seed,
-        "options": options,
-        "command": arguments.command_line,
-        "versions": _versions(),
-        "devices": strategy.num_replicas_in_sync,
-        "history": history,
-    }
-    if _is_chief(strategy):
-        _write(model, data, context, metrics, output, arguments)
-        _report(metrics, output, interrupted)
+    with tempfile.TemporaryDirectory() as progress:
+        history, seconds, interrupted = _fit(model, data, context, progress, arguments)
+        metrics = {
+            "model": arguments.model,
+            "data": arguments.data,
+            "data_options": data_options(arguments),
+            **_scores(model, data, context),
+            "seconds_training": round(seconds, 2),
+            "epochs": max(map(len, history.values()), default=0),
+            "peak_memory_mib": _peak_memory(),
+            "interrupted": interrupted,
+            "parameters": model.count_params(),
+            "seed": arguments.seed,
+            "options": options,
+            "command": arguments.command_line,
+            "versions": _versions(),
+            "devices": strategy.num_replicas_in_sync,
+            "history": history,
+        }
+        if _is_chief(strategy):
+            _write(model, data, context, metrics, Path(progress), output, arguments)
+            _report(metrics, output, interrupted)
     return 130 if interrupted else 0
 
 
@@ -125,7 +132,16 @@ def _contexts(model, data) -> dict[str, Any]:
     return {"train": data.y_train, "test": data.y_test}
 
 
-def _fit(model, data, context, arguments) -> tuple[dict[str, list[float]], float, bool]:
+def _grid(model, folder, every, seed):
+    import numpy as np
+
+    import genzoo
+
+    context = np.arange(64) % model.num_classes if model.num_classes else None
+    return genzoo.training.SampleGrid(folder, every=every, context=context, seed=seed)
+
+
+def _fit(model, data, context, progress, arguments) -> tuple[dict[str, list[float]], float, bool]:
     import keras
 
     import genzoo
@@ -142,14 +158,25 @@ def _fit(model, data, context, arguments) -> tuple[dict[str, list[float]], float
                 self.logs.setdefault(name, []).append(float(value))
 
     recorder, interruption = Recorder(), genzoo.training.StopOnSignal()
-    stopping = keras.callbacks.EarlyStopping(
-        patience=arguments.patience, restore_best_weights=True, monitor="val_loss"
-    )
-    slower = keras.callbacks.ReduceLROnPlateau(
-        monitor="val_loss", factor=0.5, patience=max(arguments.patience // 3, 1)
-    )
-    # EM has no learning rate
-    callbacks = [recorder, interruption, stopping, *([slower] if model.trainable_variables else [])]
+    callbacks = [interruption]
+    scored = model.likelihood.kind != "none"
+    if scored:
+        callbacks.append(
+            keras.callbacks.EarlyStopping(
+                patience=arguments.patience, restore_best_weights=True, monitor="val_loss"
+            )
+        )
+        if model.trainable_variables:  # EM has no learning rate
+            callbacks.append(
+                keras.callbacks.ReduceLROnPlateau(
+                    monitor="val_loss", factor=0.5, patience=max(arguments.patience // 3, 1)
+                )
+            )
+    else:
+        every = max((arguments.epochs or 200) // 20, 1)
+        callbacks.append(genzoo.training.CollapseMonitor(data.x_train, data.y_train, every=every))
+        if len(data.event_shape) == 3:
+            callbacks.append(_grid(model, progress, every, arguments.seed))
     began = time.perf_counter()
     try:
         model.fit(
@@ -157,8 +184,8 @@ def _fit(model, data, context, arguments) -> tuple[dict[str, list[float]], float
             context["train"],
             epochs=arguments.epochs or 200,
             batch_size=arguments.batch_size,
-            validation_split=0.1,
-            callbacks=callbacks,
+            validation_split=0.1 if scored else 0.0,
+            callbacks=[*callbacks, recorder],
             verbose=0 if arguments.quiet else "auto",
         )
     finally:
@@ -179,6 +206,16 @@ def _scores(model, data, context) -> dict[str, Any]:
         "test": report(model, data.x_test, context=context["test"]),
         "train": report(model, data.x_train, context=context["train"]),
     }
+
+
+def _peak_memory() -> int | None:
+    """Return the most memory that this process has held, in MiB."""
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak // (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def _versions() -> dict[str, str]:
@@ -202,7 +239,7 @@ def _is_chief(strategy) -> bool:
     return resolver is None or not resolver.cluster_spec() or resolver.task_id == 0
 
 
-def _write(model, data, context, metrics, output, arguments) -> None:
+def _write(model, data, context, metrics, progress, output, arguments) -> None:
     from genzoo import plotting
 
     num_samples = 64 if len(data.event_shape) == 3 else 1000
@@ -216,6 +253,8 @@ def _write(model, data, context, metrics, output, arguments) -> None:
         model.save(folder / MODEL_FILE)
         model.export(folder / SAVED_MODEL)
         (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
+        if any(progress.iterdir()):
+            shutil.copytree(progress, folder / "progress")
         picture = plotting.samples(samples, data.x_test[:1000])
         picture.figure.savefig(folder / "samples.png", dpi=120)
         curves = plotting.history(metrics["history"])
@@ -239,13 +278,13 @@ def _report(metrics, output, interrupted) -> None:
         print(line)
         if "active_units" in test:
             print(f"{test['active_units']} of {test['latent_dim']} latent values are in use")
-    print(f"{metrics['epochs']} epochs in {metrics['seconds_training']:.1f} s")
+    epochs, seconds = metrics["epochs"], metrics["seconds_training"]
+    each = f" ({seconds / epochs:.2f} s each)" if epochs else ""
+    print(f"{epochs} epochs in {seconds:.1f} s{each}; at most {metrics['peak_memory_mib']} MiB")
     print(f"{'saved what was learned' if interrupted else 'saved'}: {output}")
 
 
 if __name__ == "__main__":
-    import sys
-
     from zoo_scripts.main import main
 
     sys.exit(main(["train", *sys.argv[1:]]))

@@ -25,6 +25,8 @@ from genzoo.nets import (
 NETWORKS = ("mlp", "conv", "auto")
 CONDITIONINGS = ("projection", "concatenation", "auxiliary")
 _MOST_CHANNELS = 8
+# Radford et al. 2016; under normalisation small weights learn at a higher pace
+_CONV_SPREAD = 0.02
 
 
 class Judgement(NamedTuple):
@@ -133,7 +135,8 @@ class ConvGenerator(_Sequential):
         super().__init__(**arguments)
         sizes, channels = _scales(event_shape, filters)
         self._coarse_shape = (*sizes[-1], channels[-1])
-        self._add(Dense, latent_dim + context_size, int(np.prod(self._coarse_shape)))
+        size = int(np.prod(self._coarse_shape))
+        self._add(Dense, latent_dim + context_size, size, spread=_CONV_SPREAD)
         self._first = make_normalization(normalization, self._coarse_shape, self.dtype_policy)
         outputs = [event_shape[-1], *channels]
         for i in reversed(range(len(channels))):
@@ -145,6 +148,7 @@ class ConvGenerator(_Sequential):
                 sizes[i],
                 normalization=None if last else normalization,
                 activation="tanh" if last else "relu",
+                spread=_CONV_SPREAD,
             )
         self.built = True
 
@@ -247,6 +251,7 @@ class ConvFeatures(_Sequential):
                 activation="leaky_relu",
                 dropout=dropout,
                 spectral_normalization=spectral_normalization,
+                spread=_CONV_SPREAD if normalization and i else None,
             )
             width = units
         self.num_features = width * int(np.prod(sizes[-1]))

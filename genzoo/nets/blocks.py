@@ -24,17 +24,27 @@ class _Affine(keras.layers.Layer):
         units: Outputs.
         bias: Whether to add one.
         spectral_normalization: Whether the map's largest singular value is held at 1.
+        spread: Standard deviation of the initial kernel; `None` for fan_in^-1/2.
         seed: Fixes the initial kernel.
     """
 
     def __init__(
-        self, kernel_shape, fan_in, units, *, bias=True, spectral_normalization=False, seed=None,
+        self,
+        kernel_shape,
+        fan_in,
+        units,
+        *,
+        bias=True,
+        spectral_normalization=False,
+        spread=None,
+        seed=None,
         **layer_arguments: Any,
-    ):  # fmt: skip
+    ):
         super().__init__(**layer_arguments)
         self.units = units
-        spread = keras.initializers.RandomNormal(stddev=fan_in**-0.5, seed=seed)
-        self.kernel = self.add_weight(shape=kernel_shape, initializer=spread, name="kernel")
+        spread = fan_in**-0.5 if spread is None else spread
+        start = keras.initializers.RandomNormal(stddev=spread, seed=seed)
+        self.kernel = self.add_weight(shape=kernel_shape, initializer=start, name="kernel")
         self.bias = None
         if bias:
             self.bias = self.add_weight(shape=(units,), initializer="zeros", name="bias")
@@ -158,9 +168,10 @@ class Block(keras.layers.Layer):
         self.affine = affine(*shape, bias=normalization is None, dtype=dtype, **arguments)
         is_image = affine is not Dense
         self.normalization = make_normalization(
-            normalization, (None, None, self.affine.units) if is_image else (self.affine.units,),
+            normalization,
+            (None, None, self.affine.units) if is_image else (self.affine.units,),
             dtype,
-        )  # fmt: skip
+        )
         self.built = True
 
     def call(self, inputs, noise: RowNoise | None = None, training=False):

@@ -104,8 +104,8 @@ class CollapseMonitor(keras.callbacks.Callback):
     Adds to the epoch's logs `coverage` (the share of the data that samples reach, Naeem et al.
     2020), `spread` (how far samples lie from each other, by the distance to the nearest, in units
     of the data's) and, with labels, `classes_found` (by the nearest example). Warns when coverage
-    is below 0.05 or spread below 0.25, when a class is missing that was found before, and when the
-    discriminator is right about more than 99% of real and of generated data, whose gradients then
+    is below 0.05 and not rising, when spread is below 0.25, when a class is missing, and when the
+    discriminator is right about more than 99% of real and of generated data: its gradients then
     teach nothing.
 
     Args:
@@ -113,7 +113,8 @@ class CollapseMonitor(keras.callbacks.Callback):
         labels: Their classes [n], integers, or `None`.
         every: Epochs between looks.
         num_samples: Samples drawn at a look.
-        patience: Looks in a row that must be bad before it warns.
+        grace: Looks at the start that tell nothing yet: a generator begins with little variety.
+        patience: Looks in a row that must be bad after that before it warns.
         stop: Whether to end training then.
         features: What rows are compared by, such as a `genzoo.metrics.ClassifierFeatures`; `None`
             for their values.
@@ -139,6 +140,7 @@ class CollapseMonitor(keras.callbacks.Callback):
         *,
         every: int = 5,
         num_samples: int = 1000,
+        grace: int = 5,
         patience: int = 2,
         stop: bool = False,
         features: Callable[[np.ndarray], np.ndarray] | None = None,
@@ -147,6 +149,7 @@ class CollapseMonitor(keras.callbacks.Callback):
         super().__init__()
         self.every = checks.check_int(every, "every")
         self.num_samples = checks.check_int(num_samples, "num_samples", minimum=10)
+        self.grace = checks.check_int(grace, "grace", minimum=0)
         self.patience = checks.check_int(patience, "patience")
         self.stop = stop
         self.seed = checks.check_seed(seed)
@@ -168,7 +171,7 @@ class CollapseMonitor(keras.callbacks.Callback):
                     f"Received: labels of shape {labels.shape}"
                 )
             self._labels = labels[chosen]
-        self._most_classes, self._bad_looks = 0, 0
+        self._looks, self._bad_looks, self._coverage_before = 0, 0, 1.0
         self._real_spread = _spread(self._real)
 
     def _flat(self, rows):
@@ -187,7 +190,8 @@ class CollapseMonitor(keras.callbacks.Callback):
         found = self._look(made)
         troubles = self._troubles(found, logs)
         logs.update(found)
-        self._bad_looks = self._bad_looks + 1 if troubles else 0
+        self._looks += 1
+        self._bad_looks = self._bad_looks + 1 if troubles and self._looks > self.grace else 0
         if self._bad_looks < self.patience:
             return
         if not self.collapsed:
@@ -216,16 +220,18 @@ class CollapseMonitor(keras.callbacks.Callback):
 
     def _troubles(self, found, logs):
         troubles = []
-        if found["coverage"] < _LEAST_COVERAGE:
+        rises = found["coverage"] > self._coverage_before
+        self._coverage_before = found["coverage"]
+        if found["coverage"] < _LEAST_COVERAGE and not rises:
             troubles.append(f"samples reach {found['coverage']:.1%} of the data")
         if found["spread"] < _LEAST_SPREAD:
             troubles.append(
                 f"samples lie {found['spread']:.2f} times as far from each other as the data do"
             )
-        classes = found.get("classes_found", 0)
-        if classes < self._most_classes:
-            troubles.append(f"{classes} classes are left of {self._most_classes}")
-        self._most_classes = max(self._most_classes, classes)
+        if self._labels is not None:
+            classes = len(np.unique(self._labels))
+            if found["classes_found"] < classes:
+                troubles.append(f"samples show {found['classes_found']} of {classes} classes")
         right = [float(logs.get(f"accuracy_{kind}", 0.0)) for kind in ("real", "generated")]
         if min(right) > _SATURATED:
             troubles.append(
