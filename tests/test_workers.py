@@ -16,7 +16,7 @@ from tests.tiny import NO_GRADIENTS, tiny
 
 # one of each kind of training: exact density, actnorm started from data, a bound, EM, and two
 # optimisers with batch statistics
-MODELS = ("glow", "nice", "vae", "gaussian_mixture", "dcgan")
+MODELS = ("glow", "vae", "gaussian_mixture", "dcgan")
 WORKER = """
 import sys
 import genzoo
