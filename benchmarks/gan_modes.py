@@ -15,10 +15,10 @@ import numpy as np
 
 SMALL = {"latent_dim": 2, "generator_units": (128, 128), "discriminator_units": (128, 128)}
 ANGLES = np.arange(8) * np.pi / 4
-SETS = {
-    "gaussian_ring": (2 * np.stack([np.cos(ANGLES), np.sin(ANGLES)], 1), 0.06),
-    "gaussian_grid": (2.0 * np.stack(np.meshgrid(range(-2, 3), range(-2, 3)), 2).reshape(-1, 2), 0.15),
-}  # fmt: skip
+RING = 2 * np.stack([np.cos(ANGLES), np.sin(ANGLES)], axis=1)
+GRID = 2.0 * np.stack(np.meshgrid(range(-2, 3), range(-2, 3)), axis=2).reshape(-1, 2)
+# centres of the modes, and three standard deviations
+SETS = {"gaussian_ring": (RING, 0.06), "gaussian_grid": (GRID, 0.15)}
 # (model, arguments beside SMALL)
 CONTENDERS = {
     "default": ("gan", {}),
