@@ -87,6 +87,7 @@ def test_two_workers_train_like_one_device(tmp_path, digits):
 def test_strategy_takes_what_is_there(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     assert genzoo.training.strategy().num_replicas_in_sync == 2
+    assert genzoo.training.strategy() is genzoo.training.strategy()
     alone = {"cluster": {"worker": ["127.0.0.1:1"]}, "task": {"type": "worker", "index": 0}}
     monkeypatch.setenv("TF_CONFIG", json.dumps(alone))
     assert isinstance(genzoo.training.strategy(), tf.distribute.MirroredStrategy)

@@ -133,7 +133,8 @@ class EMModel(DensityModel):
         count = tf.shape(x)[0]
         wide = tf.cast(log_prob, tf.float64)
         self._sums.add({**statistics, "count": count, "log_prob": tf.reduce_sum(wide)})
-        self._loss_tracker.update_state(-tf.reduce_mean(log_prob), sample_weight=count)
+        # a replica may have no rows
+        self._loss_tracker.update_state(-log_prob)
         return self.compute_metrics(inputs, None, log_prob)
 
     def fit(self, x: Any, context: Any = None, *, callbacks: Any = None, **arguments: Any):

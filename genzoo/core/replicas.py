@@ -62,21 +62,37 @@ class PartFunction:
         return [result.numpy() for result in results]
 
 
-def mean_over_replicas(value: tf.Tensor) -> tf.Tensor:
-    """Return the mean of a value over the replicas of a step; outside one, the value."""
-    return _reduce(tf.distribute.ReduceOp.MEAN, value)
+def replica_share(losses: tf.Tensor) -> tf.Tensor:
+    """Return this replica's share of the mean over the rows of all replicas.
+
+    A strategy sums the gradients of the shares. Keras logs the shares weighted by rows, so the
+    value is the mean of the replica's own rows over the number of replicas; where replicas have
+    unequal parts of a batch, or none, the gradient is that of the mean over all rows.
+
+    Args:
+        losses: Of the replica's rows, [n].
+    """
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    if replicas == 1:
+        return tf.reduce_mean(losses)
+    rows = tf.cast(tf.shape(losses)[0], losses.dtype)
+    share = tf.reduce_sum(losses) / tf.maximum(rows, 1.0) / replicas
+    weight = replicas * rows / sum_over_replicas(rows)
+    return weight * share + tf.stop_gradient((1.0 - weight) * share)
+
+
+def mean_over_replicas(values: tf.Tensor) -> tf.Tensor:
+    """Return the mean of values over axis 0 of all replicas of a step."""
+    total = sum_over_replicas(tf.reduce_sum(values, axis=0))
+    return total / sum_over_replicas(tf.cast(tf.shape(values)[0], values.dtype))
 
 
 def sum_over_replicas(value: tf.Tensor) -> tf.Tensor:
     """Return the sum of a value over the replicas of a step; outside one, the value."""
-    return _reduce(tf.distribute.ReduceOp.SUM, value)
-
-
-def _reduce(operation, value):
     replica = tf.distribute.get_replica_context()
     if replica is None or replica.num_replicas_in_sync == 1:
         return value
-    return replica.all_reduce(operation, value)
+    return replica.all_reduce(tf.distribute.ReduceOp.SUM, value)
 
 
 def gather_over_replicas(value: tf.Tensor) -> tf.Tensor:

@@ -17,6 +17,7 @@ from genzoo.core.context import ContextSpec
 from genzoo.core.errors import InvalidInputError, NotFittedError
 from genzoo.core.likelihood import NO_LIKELIHOOD, Likelihood
 from genzoo.core.registry import constructor_arguments
+from genzoo.core.replicas import replica_share
 from genzoo.core.spec import DataSpec
 
 _STATE = "fitted_state"
@@ -285,9 +286,8 @@ class TrainableModel(keras.Model):
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         # a strategy sums gradients over replicas and Keras scales its own losses only
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync
         objective = y_pred["objective"] if isinstance(y_pred, dict) else y_pred
-        return -tf.reduce_mean(objective) / replicas
+        return replica_share(-objective)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         return self._step_results(super().compute_metrics(x, y, y_pred, sample_weight))

@@ -15,7 +15,7 @@ from genzoo.core.latent import LatentModel
 from genzoo.core.model import GenerativeModel
 from genzoo.core.random import RowNoise, make_seed, normal_rows, uniform_rows
 from genzoo.core.registry import register
-from genzoo.core.replicas import mean_over_replicas
+from genzoo.core.replicas import mean_over_replicas, replica_share
 from genzoo.gans.augmentation import AUGMENTATIONS
 from genzoo.gans.inversion import invert
 from genzoo.gans.losses import LOSSES
@@ -360,13 +360,12 @@ class GAN(LatentModel, GenerativeModel):
             losses += self.penalty_weight * parts["penalty"]
         if record:
             self._record(losses, on_real.score, on_fake.score, parts)
-        return _replica_share(losses)
+        return replica_share(losses)
 
     def _record(self, losses, on_real, on_fake, parts):
         boundary = self._loss.boundary
         if boundary is None:
-            middle = (tf.reduce_mean(on_real) + tf.reduce_mean(on_fake)) / 2
-            boundary = mean_over_replicas(middle)
+            boundary = mean_over_replicas((on_real + on_fake) / 2)
         parts["discriminator_loss"] = losses
         parts["accuracy_real"] = tf.cast(on_real > boundary, losses.dtype)
         parts["accuracy_generated"] = tf.cast(on_fake <= boundary, losses.dtype)
@@ -392,7 +391,7 @@ class GAN(LatentModel, GenerativeModel):
         if self._classifies:
             losses += _cross_entropy(judged, context)
         self._means["generator_loss"].update_state(losses)
-        return _replica_share(losses)
+        return replica_share(losses)
 
     def _shown(self, x, noise):
         """Return what the discriminator is shown of examples."""
@@ -603,17 +602,13 @@ def _check_part(value: Any, name: str) -> float:
 def _deal(values: Sequence[tf.Tensor | None], i: int, parts: int) -> list[tf.Tensor | None]:
     """Return every `parts`-th row from the i-th on; rows come twice where there are too few."""
     n = tf.shape(values[0])[0]
-    rows = tf.range(i, tf.maximum(n, parts), parts) % n
+    # a replica may have none
+    rows = (tf.range(i, tf.maximum(n, parts), parts) % tf.maximum(n, 1))[:n]
     return [None if value is None else tf.gather(value, rows) for value in values]
 
 
 def _cross_entropy(judged: Judgement, context: tf.Tensor) -> tf.Tensor:
     return tf.nn.softmax_cross_entropy_with_logits(context, judged.classes)
-
-
-def _replica_share(losses: tf.Tensor) -> tf.Tensor:
-    # a strategy sums gradients over replicas
-    return tf.reduce_mean(losses) / tf.distribute.get_strategy().num_replicas_in_sync
 
 
 def _truncated_rows(n, shape, seed, limit, dtype):

@@ -42,8 +42,8 @@ def dragan(critic: Critic, real: tf.Tensor, fake: tf.Tensor, noise: RowNoise) ->
 
     Reference: Kodali et al., On convergence and stability of GANs, 2017.
     """
-    mean = mean_over_replicas(tf.reduce_mean(real))
-    spread = tf.sqrt(mean_over_replicas(tf.reduce_mean(tf.square(real - mean))))
+    mean = tf.reduce_mean(mean_over_replicas(real))
+    spread = tf.sqrt(tf.reduce_mean(mean_over_replicas(tf.square(real - mean))))
     moved = noise.part(1).uniform(tf.shape(real)[0], real.shape[1:])
     return _off_one(critic, real + _share(real, noise) * 0.5 * spread * tf.cast(moved, real.dtype))
 

@@ -56,6 +56,6 @@ class MinibatchDiscrimination(keras.layers.Layer):
         distance = tf.reduce_sum(tf.abs(own[:, None] - every[None]), axis=3)  # [n, N, kernels]
         # a row is at distance 0 from itself
         closeness = tf.reduce_sum(tf.exp(-distance), axis=1) - 1.0
-        batch_mean = tf.stop_gradient(mean_over_replicas(tf.reduce_mean(closeness, axis=0)))
+        batch_mean = tf.stop_gradient(mean_over_replicas(closeness))
         self.mean.assign(_MOMENTUM * self.mean + (1 - _MOMENTUM) * batch_mean)
         return tf.concat([inputs, closeness], axis=1)

@@ -1,5 +1,6 @@
 """The distribution strategy that this machine, or cluster, calls for."""
 
+import functools
 import json
 import os
 
@@ -8,13 +9,24 @@ import tensorflow as tf
 from genzoo.core.errors import InvalidInputError
 
 
+@functools.cache
+def _multi_worker(cluster: str) -> tf.distribute.Strategy:
+    return tf.distribute.MultiWorkerMirroredStrategy()
+
+
+@functools.cache
+def _mirrored(devices: tuple[str, ...]) -> tf.distribute.Strategy:
+    return tf.distribute.MirroredStrategy(list(devices))
+
+
 def strategy() -> tf.distribute.Strategy:
     """Return the strategy for the devices at hand.
 
     With a cluster in the environment variable TF_CONFIG, `MultiWorkerMirroredStrategy`; with
     several GPUs (or several logical CPU devices), `MirroredStrategy`; else TensorFlow's default,
     which uses the one GPU or the CPU. Call it before any other TensorFlow operation when there
-    is a cluster.
+    is a cluster. The same devices give the same object: the collective operations of two would
+    take each other's messages.
 
     Raises:
         InvalidInputError: If TF_CONFIG is not valid.
@@ -39,11 +51,11 @@ def strategy() -> tf.distribute.Strategy:
                 f"Received: TF_CONFIG={os.environ['TF_CONFIG']!r}"
             )
         if len(workers) > 1:
-            return tf.distribute.MultiWorkerMirroredStrategy()
+            return _multi_worker(os.environ["TF_CONFIG"])
     for kind in ("GPU", "CPU"):
         devices = tf.config.list_logical_devices(kind)
         if len(devices) > 1:
-            return tf.distribute.MirroredStrategy([device.name for device in devices])
+            return _mirrored(tuple(device.name for device in devices))
         if devices:
             break
     return tf.distribute.get_strategy()
