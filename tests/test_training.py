@@ -6,6 +6,7 @@ import signal
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import genzoo
 from genzoo.core.errors import InvalidInputError
@@ -67,3 +68,15 @@ def test_training_resumes_from_a_backup(name, digits, tmp_path):
     resumed = fit(tiny(name), keras.callbacks.BackupAndRestore(tmp_path / "backup"))
     for a, b in zip(whole.weights, resumed.weights, strict=True):
         np.testing.assert_allclose(np.array(a), np.array(b), atol=1e-6, err_msg=a.path)
+
+
+@pytest.mark.parametrize("name", ["dcgan", "gaussian_mixture", "glow", "vae"])
+def test_replicas_never_train_on_nothing(name, digits, two_devices):
+    x = digits.x_train[:129]
+    with two_devices.scope():
+        model = tiny(name)
+    stream = tf.data.Dataset.from_tensor_slices(x).batch(64)
+    for data in (x, stream):
+        history = model.fit(data, epochs=1, batch_size=64, verbose=0, validation_data=x).history
+        assert all(np.isfinite(values).all() for values in history.values())
+    assert all(np.isfinite(np.array(weight)).all() for weight in model.weights)

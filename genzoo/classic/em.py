@@ -164,8 +164,11 @@ class EMModel(DensityModel):
         self.compile(optimizer=None, steps_per_execution=config.get("steps_per_execution", 1))
 
     def _training_dataset(self, data, batch_size, shuffle):
-        """Dequantise integers once and for all: EM on fresh noise would not be monotone."""
-        dataset = super()._training_dataset(data, batch_size, shuffle)
+        """Dequantise integers once and for all: EM on fresh noise would not be monotone.
+
+        Sums over the data need every row; a replica without any adds nothing.
+        """
+        dataset = data.dataset(batch_size, shuffle=shuffle, seed=self.seed)
         if not self.data_spec.is_integer:
             return dataset
 

@@ -49,12 +49,18 @@ class ArrayData:
     def num_batches(self, batch_size: int) -> int:
         return -(-len(self) // batch_size)
 
-    def dataset(self, batch_size: int, *, shuffle: bool, seed: int | None) -> tf.data.Dataset:
-        """Return batches, shuffled anew each epoch; a seed fixes the order of every epoch."""
+    def dataset(
+        self, batch_size: int, *, shuffle: bool, seed: int | None, num_replicas: int = 1
+    ) -> tf.data.Dataset:
+        """Return batches, shuffled anew each epoch; a seed fixes the order of every epoch.
+
+        A last batch that would leave one of the replicas without rows is left out.
+        """
         order = tf.data.Dataset.range(len(self))
         if shuffle:
             order = order.shuffle(len(self), seed=seed, reshuffle_each_iteration=True)
-        order = order.batch(batch_size)
+        whole, left = divmod(len(self), batch_size)
+        order = order.batch(batch_size).take(whole + _reaches_all(left, num_replicas))
         if any(isinstance(rows, np.memmap) for rows in self.rows.values()):
             return order.map(self._read, num_parallel_calls=2).prefetch(tf.data.AUTOTUNE)
         tensors = {name: tf.convert_to_tensor(rows) for name, rows in self.rows.items()}
@@ -128,9 +134,27 @@ class StreamData:
         cardinality = int(self._dataset.cardinality())
         return self.steps or max(cardinality, 1)
 
-    def dataset(self, batch_size: int, *, shuffle: bool, seed: int | None) -> tf.data.Dataset:
-        """Return the batches; a stream is shuffled by who makes it."""
-        return self._dataset.prefetch(tf.data.AUTOTUNE)
+    def dataset(
+        self, batch_size: int, *, shuffle: bool, seed: int | None, num_replicas: int = 1
+    ) -> tf.data.Dataset:
+        """Return the batches; a stream is shuffled by who makes it.
+
+        Batches that would leave one of the replicas without rows are left out.
+        """
+        dataset = self._dataset
+        if num_replicas > 1:
+            dataset = dataset.filter(
+                lambda batch: _reaches_all(tf.shape(batch["x"])[0], num_replicas)
+            )
+        return dataset.prefetch(tf.data.AUTOTUNE)
+
+
+def _reaches_all(rows: Any, num_replicas: int) -> Any:
+    """Return whether a batch of so many rows, an int or a tensor, has some for each replica.
+
+    TensorFlow deals it out in parts of ceil(rows / replicas); convolutions of no rows fail.
+    """
+    return rows > (num_replicas - 1) * ((rows + num_replicas - 1) // num_replicas)
 
 
 def _name_parts(element: Any, has_context: bool) -> Batch:

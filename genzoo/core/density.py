@@ -12,6 +12,7 @@ from genzoo.core.errors import InvalidInputError, NoDensityError
 from genzoo.core.likelihood import Likelihood
 from genzoo.core.model import GenerativeModel
 from genzoo.core.random import make_seed, uniform_rows
+from genzoo.core.replicas import first_row
 
 _DEQUANTIZE = 1
 
@@ -50,11 +51,8 @@ class DensityModel(GenerativeModel):
         parts = inputs if isinstance(inputs, dict) else {"x": inputs}
         x = parts["x"]
         seed = make_seed(self.seed_generator.next() if training else 0)
-        replica = tf.distribute.get_replica_context()
-        # replicas get equal parts of a batch: each draws the noise of its own rows
-        first_row = 0 if replica is None else replica.replica_id_in_sync_group * tf.shape(x)[0]
         context = self.encode_context(parts.get("context"))
-        return self._objective(x, context, seed, first_row)
+        return self._objective(x, context, seed, first_row(x))
 
     def _objective(self, x, context, seed, first_row) -> tf.Tensor | dict[str, tf.Tensor]:
         """Hook: what training raises, [n], or a dict of its parts."""

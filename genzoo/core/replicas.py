@@ -81,6 +81,17 @@ def replica_share(losses: tf.Tensor) -> tf.Tensor:
     return weight * share + tf.stop_gradient((1.0 - weight) * share)
 
 
+def first_row(rows: tf.Tensor) -> Any:
+    """Return the number, within the batch of all replicas, of the first of this replica's rows."""
+    replica = tf.distribute.get_replica_context()
+    if replica is None or replica.num_replicas_in_sync == 1:
+        return 0
+    replicas = replica.num_replicas_in_sync
+    all_rows = tf.cast(sum_over_replicas(tf.cast(tf.shape(rows)[0], tf.float32)), tf.int32)
+    # TensorFlow deals a batch out in equal parts, the last of which may be shorter
+    return replica.replica_id_in_sync_group * ((all_rows + replicas - 1) // replicas)
+
+
 def mean_over_replicas(values: tf.Tensor) -> tf.Tensor:
     """Return the mean of values over axis 0 of all replicas of a step."""
     total = sum_over_replicas(tf.reduce_sum(values, axis=0))

@@ -12,7 +12,13 @@ import tensorflow as tf
 
 from genzoo.core import checks
 from genzoo.core.adam import Adam
-from genzoo.core.batches import ArrayData, Batch, StreamData, check_batch_size, check_rows
+from genzoo.core.batches import (
+    ArrayData,
+    Batch,
+    StreamData,
+    check_batch_size,
+    check_rows,
+)
 from genzoo.core.context import ContextSpec
 from genzoo.core.errors import InvalidInputError, NotFittedError
 from genzoo.core.likelihood import NO_LIKELIHOOD, Likelihood
@@ -149,6 +155,8 @@ class TrainableModel(keras.Model):
             shuffle: Whether to shuffle arrays each epoch (seeded by the model's `seed`).
             **keras_arguments: `callbacks`, `verbose`, `initial_epoch`, `validation_freq`.
 
+        Several replicas leave out a batch of fewer rows than there are replicas.
+
         Returns:
             Keras's `History`; `loss` is the mean over the epoch, in nats an example.
 
@@ -282,7 +290,8 @@ class TrainableModel(keras.Model):
         self.train_function = self.test_function = self.predict_function = None
 
     def _training_dataset(self, data, batch_size, shuffle) -> tf.data.Dataset:
-        return data.dataset(batch_size, shuffle=shuffle, seed=self.seed)
+        replicas = self.distribute_strategy.num_replicas_in_sync
+        return data.dataset(batch_size, shuffle=shuffle, seed=self.seed, num_replicas=replicas)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         # a strategy sums gradients over replicas and Keras scales its own losses only

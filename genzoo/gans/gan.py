@@ -15,7 +15,7 @@ from genzoo.core.latent import LatentModel
 from genzoo.core.model import GenerativeModel
 from genzoo.core.random import RowNoise, make_seed, normal_rows, uniform_rows
 from genzoo.core.registry import register
-from genzoo.core.replicas import mean_over_replicas, replica_share
+from genzoo.core.replicas import first_row, mean_over_replicas, replica_share
 from genzoo.gans.augmentation import AUGMENTATIONS
 from genzoo.gans.inversion import invert
 from genzoo.gans.losses import LOSSES
@@ -320,10 +320,7 @@ class GAN(LatentModel, GenerativeModel):
         return parts["x"], self.encode_context(parts.get("context"))
 
     def _noise(self, seed, rows) -> RowNoise:
-        replica = tf.distribute.get_replica_context()
-        # replicas have equal parts of a batch
-        first_row = 0 if replica is None else replica.replica_id_in_sync_group * tf.shape(rows)[0]
-        return RowNoise(seed, first_row, self.float_dtype)
+        return RowNoise(seed, first_row(rows), self.float_dtype)
 
     def _results(self) -> dict[str, tf.Tensor]:
         return self._step_results({name: mean.result() for name, mean in self._means.items()})
