@@ -34,7 +34,7 @@ def parzen_log_prob(samples: Any, x: Any, *, bandwidth: float | None = None) -> 
 
     >>> samples = np.random.default_rng(0).normal(size=(5000, 1))
     >>> log_prob = genzoo.metrics.parzen_log_prob(samples, np.zeros((1, 1)))
-    >>> abs(log_prob[0] - -0.919) < 0.1
+    >>> bool(abs(log_prob[0] - -0.919) < 0.1)
     True
 
     Reference: Parzen, On estimation of a probability density function and mode, 1962; Breuleux,
