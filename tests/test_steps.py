@@ -25,6 +25,7 @@ from genzoo.steps import (
     Radial,
 )
 from genzoo.steps.chain import SharedTraces
+from genzoo.steps.maps import make_map
 
 # smooth, so that differences can stand for gradients
 NET = {"hidden_units": (8,), "seed": 1, "activation": "tanh"}
@@ -369,3 +370,23 @@ def test_keras_sees_the_weights_of_steps():
     assert len(model.trainable_variables) == 4 * 4
     # the order of the permutation, and the mean and scale of the data
     assert len(model.non_trainable_variables) == 1 + 2 + 1
+
+
+@pytest.mark.parametrize("bounds", [{}, {"expansion_bound": 0.5}, {"scale_bound": 1.0}])
+def test_affine_maps_keep_their_bounds(bounds):
+    affine = make_map("affine", bounds)
+    raw = tf.constant(
+        [[-50.0, 0.0], [-1e-4, 0.0], [0.0, 3.0], [1e-4, 0.0], [50.0, 0.0]], tf.float64
+    )
+    z, log_slope = affine.inverse(tf.ones([5, 1], tf.float64), raw)
+    log_slope = log_slope.numpy()[:, 0]
+    least = bounds.get("scale_bound", 3.0)
+    most = bounds.get("expansion_bound", least)
+    np.testing.assert_allclose(log_slope[[0, 4]], [-least, most], rtol=1e-3)
+    # near 0 the parameter is the log-scale itself
+    np.testing.assert_allclose(log_slope[1:4], [-1e-4, 0, 1e-4], atol=1e-8)
+    shift = raw.numpy()[:, 1]
+    np.testing.assert_allclose(z.numpy()[:, 0], np.exp(log_slope) + shift, rtol=1e-12)
+    back, inverse_log_slope = affine.forward(z, raw)
+    np.testing.assert_allclose(back, np.ones((5, 1)), rtol=1e-12)
+    np.testing.assert_allclose(inverse_log_slope[:, 0], -log_slope)

@@ -15,8 +15,8 @@ from genzoo.steps import (
     Squeeze,
 )
 
-# so many couplings, each free to scale up, threw some test images of MNIST to 1e8 bits/dim; the
-# paper's scale, a sigmoid, grows nowhere but is slow to learn
+# so many couplings, each free to scale up, threw a test image of MNIST to 1e8 bits/dim; the paper's
+# sigmoid, which scales up nowhere, is slow to learn
 _EXPANSION_BOUND = math.log(2.0)
 
 

@@ -50,24 +50,31 @@ class Affine:
         if expansion_bound is not None:
             check_number(expansion_bound, "expansion_bound", exclusive=True)
         self.expansion_bound = expansion_bound
+        if expansion_bound is not None:
+            # a sigmoid between the bounds with value and slope 1 at 0
+            self._least, most = math.exp(-self.scale_bound), math.exp(expansion_bound)
+            self._range = most - self._least
+            share = (1.0 - self._least) / self._range
+            self._start = math.log(share / (1.0 - share))
+            self._pace = 1.0 / (self._range * share * (1.0 - share))
 
     def _split(self, parameters):
+        """Return the scale, its logarithm and the shift."""
         shape = tf.concat([tf.shape(parameters)[:-1], [parameters.shape[-1] // 2, 2]], axis=0)
-        log_scale, shift = tf.unstack(tf.reshape(parameters, shape), num=2, axis=-1)
+        raw, shift = tf.unstack(tf.reshape(parameters, shape), num=2, axis=-1)
         if self.expansion_bound is not None:
-            # below the bound everywhere, and near 0 the identity
-            growth = math.exp(self.expansion_bound)
-            falling = math.log(growth - 1) - growth / (growth - 1) * log_scale
-            log_scale = self.expansion_bound - tf.nn.softplus(falling)
-        return self.scale_bound * tf.tanh(log_scale / self.scale_bound), shift
+            scale = self._least + self._range * tf.sigmoid(self._pace * raw + self._start)
+            return scale, tf.math.log(scale), shift
+        log_scale = self.scale_bound * tf.tanh(raw / self.scale_bound)
+        return tf.exp(log_scale), log_scale, shift
 
     def forward(self, x, parameters):
-        log_scale, shift = self._split(parameters)
-        return (x - shift) * tf.exp(-log_scale), -log_scale
+        scale, log_scale, shift = self._split(parameters)
+        return (x - shift) / scale, -log_scale
 
     def inverse(self, y, parameters):
-        log_scale, shift = self._split(parameters)
-        return y * tf.exp(log_scale) + shift, log_scale
+        scale, log_scale, shift = self._split(parameters)
+        return y * scale + shift, log_scale
 
 
 class Spline:
