@@ -155,7 +155,7 @@ class TrainableModel(keras.Model):
             shuffle: Whether to shuffle arrays each epoch (seeded by the model's `seed`).
             **keras_arguments: `callbacks`, `verbose`, `initial_epoch`, `validation_freq`.
 
-        Several replicas leave out a batch of fewer rows than there are replicas.
+        Several replicas leave out a batch that is too small to give each of them a row.
 
         Returns:
             Keras's `History`; `loss` is the mean over the epoch, in nats an example.

@@ -37,7 +37,7 @@ class Affine:
 
     Args:
         scale_bound: Bound of the log-scale from the data to the base, either way.
-        expansion_bound: A lower bound of growth, s < expansion_bound, for deep stacks: what is
+        expansion_bound: A tighter bound for growth, s < expansion_bound, for deep stacks: what is
             far from the data is then thrown less far. `None` for `scale_bound`.
 
     Reference: Dinh, Sohl-Dickstein and Bengio, Density estimation using Real NVP, 2017.
