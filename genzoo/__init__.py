@@ -20,7 +20,16 @@ from genzoo.flows import (
     RadialFlow,
     RealNVP,
 )
-from genzoo.gans import ACGAN, DCGAN, DRAGAN, GAN, WGANGP, ConditionalGAN
+from genzoo.gans import (
+    ACGAN,
+    DCGAN,
+    DRAGAN,
+    GAN,
+    WGANGP,
+    ConditionalGAN,
+    CycleGAN,
+    Pix2Pix,
+)
 from genzoo.vaes import IWAE, VAE, VAECNN, FlowVAE, TwoStageVAE
 
 _ROOMS = ("data", "metrics", "plotting", "training")
@@ -38,6 +47,7 @@ __all__ = [
     "VAECNN",
     "WGANGP",
     "ConditionalGAN",
+    "CycleGAN",
     "DensityModel",
     "Flow",
     "FlowVAE",
@@ -49,6 +59,7 @@ __all__ = [
     "NeuralSplineFlow",
     "NoDensityError",
     "NotFittedError",
+    "Pix2Pix",
     "PlanarFlow",
     "RadialFlow",
     "RealNVP",

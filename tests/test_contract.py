@@ -16,11 +16,12 @@ from tests.tiny import (
     NO_GRADIENTS,
     NO_LIKELIHOOD,
     TINY,
+    TRANSLATES,
     UNCONDITIONAL,
     tiny,
 )
 
-MODELS = [name for name in genzoo.models() if name not in NEEDS_LABELS]
+MODELS = [name for name in genzoo.models() if name not in NEEDS_LABELS | TRANSLATES]
 SCORED = [name for name in MODELS if name not in NO_LIKELIHOOD]
 CONDITIONAL = [name for name in SCORED if name not in UNCONDITIONAL]
 TABULAR = [name for name in MODELS if name not in IMAGES_ONLY]

@@ -7,6 +7,7 @@ _SMALL_GAN = {"latent_dim": 2, "generator_units": (16,), "discriminator_units": 
 TINY = {
     "acgan": {**_SMALL_GAN, "filters": 4},
     "conditional_gan": {**_SMALL_GAN, "filters": 4},
+    "cyclegan": {"filters": 4, "num_blocks": 1},
     "dcgan": {"latent_dim": 2, "filters": 4},
     "dragan": {**_SMALL_GAN, "filters": 4},
     "flow_vae": {
@@ -24,6 +25,7 @@ TINY = {
     "maf": {"num_transforms": 2, "hidden_units": (32,)},
     "neural_spline": {"num_transforms": 2, "hidden_units": (16,), "num_bins": 4},
     "nice": {"num_couplings": 4, "hidden_units": (16,)},
+    "pix2pix": {"filters": 4},
     "planar": {"num_steps": 3},
     "radial": {"num_steps": 3},
     "realnvp": {
@@ -45,6 +47,9 @@ NO_GRADIENTS = {"gaussian_mixture"}
 
 # models that cannot do without labels: tests/test_gans.py has their contract
 NEEDS_LABELS = {"acgan", "conditional_gan"}
+
+# models from image to image: tests/test_translation.py has their contract
+TRANSLATES = {"cyclegan", "pix2pix"}
 
 # models without log_prob, judged by their discriminator's scores
 NO_LIKELIHOOD = {"acgan", "conditional_gan", "dcgan", "dragan", "gan", "wgan_gp"}

@@ -60,7 +60,7 @@ class ArrayData:
         if shuffle:
             order = order.shuffle(len(self), seed=seed, reshuffle_each_iteration=True)
         whole, left = divmod(len(self), batch_size)
-        order = order.batch(batch_size).take(whole + _reaches_all(left, num_replicas))
+        order = order.batch(batch_size).take(whole + reaches_all(left, num_replicas))
         if any(isinstance(rows, np.memmap) for rows in self.rows.values()):
             return order.map(self._read, num_parallel_calls=2).prefetch(tf.data.AUTOTUNE)
         tensors = {name: tf.convert_to_tensor(rows) for name, rows in self.rows.items()}
@@ -144,12 +144,12 @@ class StreamData:
         dataset = self._dataset
         if num_replicas > 1:
             dataset = dataset.filter(
-                lambda batch: _reaches_all(tf.shape(batch["x"])[0], num_replicas)
+                lambda batch: reaches_all(tf.shape(batch["x"])[0], num_replicas)
             )
         return dataset.prefetch(tf.data.AUTOTUNE)
 
 
-def _reaches_all(rows: Any, num_replicas: int) -> Any:
+def reaches_all(rows: Any, num_replicas: int) -> Any:
     """Return whether a batch of so many rows, an int or a tensor, has some for each replica.
 
     TensorFlow deals it out in parts of ceil(rows / replicas); convolutions of no rows fail.

@@ -64,6 +64,15 @@ def check_share(value: Any, name: str) -> float:
     return float(value)
 
 
+def check_part(value: Any, name: str) -> float:
+    """Return a number of at least 0 and below 1."""
+    if check_number(value, name) >= 1.0:
+        raise InvalidInputError(
+            f"Expected {name} to be at least 0 and below 1. Received: {name}={value!r}"
+        )
+    return float(value)
+
+
 def check_seed(seed: Any) -> int:
     """Return `seed` as an `int` below 2**62."""
     seed = check_int(seed, "seed", minimum=0)

@@ -9,29 +9,24 @@ import numpy as np
 import tensorflow as tf
 
 from genzoo.core import checks
-from genzoo.core.adam import Adam
 from genzoo.core.errors import InvalidInputError
-from genzoo.core.latent import LatentModel
-from genzoo.core.model import GenerativeModel
-from genzoo.core.random import RowNoise, make_seed, normal_rows, uniform_rows
+from genzoo.core.random import make_seed, normal_rows, uniform_rows
 from genzoo.core.registry import register
-from genzoo.core.replicas import first_row, mean_over_replicas, replica_share
+from genzoo.core.replicas import replica_share
+from genzoo.gans.adversarial import AdversarialModel
 from genzoo.gans.augmentation import AUGMENTATIONS
-from genzoo.gans.inversion import invert
-from genzoo.gans.losses import LOSSES
-from genzoo.gans.networks import CONDITIONINGS, Judgement, make_discriminator, make_generator
+from genzoo.gans.discriminators import CONDITIONINGS, Judgement, make_discriminator
+from genzoo.gans.generators import make_generator
+from genzoo.gans.inversion import InvertedModel
 from genzoo.gans.penalties import PENALTIES
 from genzoo.gans.scaling import Scaling
 from genzoo.gans.unrolling import unroll
 
 _LATENT, _REAL, _FAKE, _DROPOUT, _PENALTY, _GENERATOR = range(10, 16)
-_INVERSION_STEPS = 200
-# Schlegl et al. 2017: the share of the discriminator's features in the anomaly score
-_FEATURE_SHARE = 0.1
 
 
 @register("gan")
-class GAN(LatentModel, GenerativeModel):
+class GAN(InvertedModel, AdversarialModel):
     """A generative adversarial network.
 
     The discriminator learns to tell real from generated examples, the generator to pass for real.
@@ -84,9 +79,6 @@ class GAN(LatentModel, GenerativeModel):
     Reference: Goodfellow et al., Generative adversarial networks, 2014.
     """
 
-    default_learning_rate = 2e-4
-    default_betas = (0.5, 0.999)
-
     def __init__(
         self,
         event_shape: tuple[int, ...] | int,
@@ -127,27 +119,22 @@ class GAN(LatentModel, GenerativeModel):
             generator_dropout,
             discriminator_dropout,
         )
-        # `loss` itself belongs to Keras
-        self.loss_name = checks.check_choice(loss, LOSSES, "loss")
         self.penalty = checks.check_choice(penalty, PENALTIES, "penalty")
         self.penalty_weight = checks.check_number(penalty_weight, "penalty_weight")
         self.discriminator_steps = checks.check_int(discriminator_steps, "discriminator_steps")
         self.unrolled_steps = checks.check_int(unrolled_steps, "unrolled_steps", minimum=0)
-        self.label_smoothing = _check_part(label_smoothing, "label_smoothing")
+        self.label_smoothing = checks.check_part(label_smoothing, "label_smoothing")
         self.instance_noise = checks.check_number(instance_noise, "instance_noise")
         self.spectral_normalization = spectral_normalization
         self.minibatch_discrimination = minibatch_discrimination
         self.augmentation = tuple(augmentation)
         self.conditioning = checks.check_choice(conditioning, CONDITIONINGS, "conditioning")
-        self.ema_decay = _check_part(ema_decay, "ema_decay")
+        self.ema_decay = checks.check_part(ema_decay, "ema_decay")
+        self._set_loss(loss, self.label_smoothing)
         self._check_combination()
-        self._loss = LOSSES[loss](self.label_smoothing)
         self._make_parts()
-        self.discriminator_optimizer = None
-        names = ["generator_loss", "discriminator_loss", "accuracy_real", "accuracy_generated"]
-        names += ["penalty"] if penalty else []
-        names += ["class_accuracy"] if self._classifies else []
-        self._means = {name: keras.metrics.Mean(name) for name in names}
+        names = ["penalty"] if penalty else []
+        self._name_metrics(*names, *(["class_accuracy"] if self._classifies else []))
         self.built = True
 
     def _check_combination(self):
@@ -158,7 +145,7 @@ class GAN(LatentModel, GenerativeModel):
                 "Expected augmentation with images (height, width, channels) alone. Received: "
                 f"augmentation={self.augmentation}, event_shape={self.event_shape}"
             )
-        if self.label_smoothing and not LOSSES[self.loss_name].smooths:
+        if self.label_smoothing and not self._loss.smooths:
             raise InvalidInputError(
                 "Expected label_smoothing with a loss that has labels: 'non_saturating', 'minimax' "
                 f"or 'least_squares'. Received: loss={self.loss_name!r}, "
@@ -219,7 +206,13 @@ class GAN(LatentModel, GenerativeModel):
         given = getattr(self, f"{side}_dropout")
         if given is None:
             return on_images if len(self.event_shape) == 3 else 0.0
-        return _check_part(given, f"{side}_dropout")
+        return checks.check_part(given, f"{side}_dropout")
+
+    def _generator_side(self):
+        return self.generator_network.trainable_variables
+
+    def _discriminator_side(self):
+        return self.discriminator_network.trainable_variables
 
     def _part_seed(self, index: int) -> int | None:
         return None if self.seed is None else 1000 * self.seed + index
@@ -230,57 +223,8 @@ class GAN(LatentModel, GenerativeModel):
         return (self.latent_dim,)
 
     @property
-    def default_steps_per_execution(self) -> int:
-        # a loop over steps slows convolutions
-        return 1 if len(self.event_shape) == 3 else 8
-
-    @property
     def _classifies(self) -> bool:
         return bool(self.context_size) and self.conditioning == "auxiliary"
-
-    # Compiling
-
-    def _default_optimizer(self):
-        beta_1, beta_2 = self.default_betas
-        return Adam(self.default_learning_rate, beta_1=beta_1, beta_2=beta_2)
-
-    def compile(
-        self,
-        optimizer: Any = "adam",
-        discriminator_optimizer: Any = None,
-        **arguments: Any,
-    ) -> None:
-        """Set the optimisers.
-
-        Args:
-            optimizer: Of the generator, a Keras optimiser or its name.
-            discriminator_optimizer: Of the discriminator; `None` for another like the generator's.
-            **arguments: As in Keras, such as `steps_per_execution`.
-        """
-        super().compile(optimizer=optimizer, **arguments)
-        if discriminator_optimizer is None:
-            discriminator_optimizer = type(self.optimizer).from_config(self.optimizer.get_config())
-        self.discriminator_optimizer = keras.optimizers.get(discriminator_optimizer)
-        self.jit_compile = False
-
-    def get_compile_config(self) -> dict[str, Any]:
-        """Return the arguments of `compile`."""
-        if self.discriminator_optimizer is None:
-            return {}
-        own = keras.saving.serialize_keras_object(self.discriminator_optimizer)
-        return {**super().get_compile_config(), "discriminator_optimizer": own}
-
-    def compile_from_config(self, config: dict[str, Any]) -> None:
-        """Compile as saved, the optimisers ready for their saved state."""
-        self.compile(**keras.saving.deserialize_keras_object(config))
-        for optimizer, variables in self._optimized():
-            optimizer.build(variables)
-
-    def _optimized(self):
-        return [
-            (self.optimizer, self.generator_network.trainable_variables),
-            (self.discriminator_optimizer, self.discriminator_network.trainable_variables),
-        ]
 
     # Training
 
@@ -289,11 +233,6 @@ class GAN(LatentModel, GenerativeModel):
 
     def _training_dataset(self, data, batch_size, shuffle):
         return super()._training_dataset(data, batch_size * self.discriminator_steps, shuffle)
-
-    @property
-    def metrics(self) -> list[keras.metrics.Metric]:
-        """Both losses, the discriminator's accuracy on real and generated data, and the like."""
-        return list(self._means.values())
 
     def train_step(self, data):
         """Update the discriminator `discriminator_steps` times and the generator once."""
@@ -310,20 +249,9 @@ class GAN(LatentModel, GenerativeModel):
                 with tape.stop_recording():
                     self._train_discriminator(*part, fake, noise)
             loss = self._generator_loss(*part, fake, noise)
-        variables = self.generator_network.trainable_variables
-        self.optimizer.apply(tape.gradient(loss, variables), variables)
+        self._train(self.optimizer, self._generator_side(), tape, loss)
         self._update_average()
         return self._results()
-
-    def _take(self, data):
-        parts = data[0] if isinstance(data, tuple) else data
-        return parts["x"], self.encode_context(parts.get("context"))
-
-    def _noise(self, seed, rows) -> RowNoise:
-        return RowNoise(seed, first_row(rows), self.float_dtype)
-
-    def _results(self) -> dict[str, tf.Tensor]:
-        return self._step_results({name: mean.result() for name, mean in self._means.items()})
 
     def _generate_rows(self, real, context, noise):
         n = tf.shape(real)[0]
@@ -333,8 +261,7 @@ class GAN(LatentModel, GenerativeModel):
     def _train_discriminator(self, real, context, fake, noise):
         with tf.GradientTape() as tape:
             loss = self._discriminator_loss(real, context, fake, noise, record=True)
-        variables = self.discriminator_network.trainable_variables
-        self.discriminator_optimizer.apply(tape.gradient(loss, variables), variables)
+        self._train(self.discriminator_optimizer, self._discriminator_side(), tape, loss)
 
     def _discriminator_loss(self, real, context, fake, noise, record=False, training=True):
         """Return this replica's share of the loss; `record` it in the metrics."""
@@ -356,26 +283,16 @@ class GAN(LatentModel, GenerativeModel):
             parts["penalty"] = PENALTIES[self.penalty](critic, real, fake, noise.part(_PENALTY))
             losses += self.penalty_weight * parts["penalty"]
         if record:
-            self._record(losses, on_real.score, on_fake.score, parts)
+            self._record_scores(losses, on_real.score, on_fake.score, self._loss.boundary)
+            self._record(**parts)
         return replica_share(losses)
-
-    def _record(self, losses, on_real, on_fake, parts):
-        boundary = self._loss.boundary
-        if boundary is None:
-            boundary = mean_over_replicas((on_real + on_fake) / 2)
-        parts["discriminator_loss"] = losses
-        parts["accuracy_real"] = tf.cast(on_real > boundary, losses.dtype)
-        parts["accuracy_generated"] = tf.cast(on_fake <= boundary, losses.dtype)
-        for name, values in parts.items():
-            self._means[name].update_state(values)
 
     def _generator_loss(self, real, context, fake, noise, training=True):
         ahead = contextlib.nullcontext()
         if self.unrolled_steps and training:
-            variables = self.discriminator_network.trainable_variables
             ahead = keras.StatelessScope(
                 unroll(
-                    variables,
+                    self._discriminator_side(),
                     self.discriminator_optimizer,
                     lambda: self._discriminator_loss(real, context, fake, noise),
                     self.unrolled_steps,
@@ -387,7 +304,7 @@ class GAN(LatentModel, GenerativeModel):
         losses = self._loss.generator(judged.score)
         if self._classifies:
             losses += _cross_entropy(judged, context)
-        self._means["generator_loss"].update_state(losses)
+        self._record(generator_loss=losses)
         return replica_share(losses)
 
     def _shown(self, x, noise):
@@ -447,34 +364,6 @@ class GAN(LatentModel, GenerativeModel):
     def _decode(self, z, context):
         return self.data_spec.to_data(self.scaling.to_data(self._generate(z, context)))
 
-    def _encode(self, x, context, first_row):
-        return self._invert(x, context, first_row, tf.constant(_INVERSION_STEPS))[:, :-1]
-
-    def _invert(self, x, context, first_row, num_steps):
-        """Return z and the distance that is left, [n, latent_dim + 1]."""
-        seen = self.scaling.to_model(x)
-
-        def features(x):
-            return self.discriminator_network(x, context=context).features
-
-        wanted = features(seen)
-
-        def distance(made):
-            apart = tf.reduce_mean(tf.abs(made - seen), axis=list(range(1, len(seen.shape))))
-            judged = tf.reduce_mean(tf.abs(features(made) - wanted), axis=1)
-            return (1 - _FEATURE_SHARE) * apart + _FEATURE_SHARE * judged
-
-        z, left = invert(
-            self._generate,
-            distance,
-            context,
-            tf.shape(x)[0],
-            self.latent_dim,
-            num_steps,
-            self.float_dtype,
-        )
-        return tf.concat([z, left[:, None]], axis=1)
-
     def export_signatures(self):
         """As in `LatentModel`, with `discriminate(x[, context])`, x of the data's dtype."""
         signature = [tf.TensorSpec([None, *self.event_shape], self.sample_dtype, name="x")]
@@ -491,7 +380,7 @@ class GAN(LatentModel, GenerativeModel):
         for name in ("generator", "discriminator"):
             if isinstance(config[name], keras.layers.Layer):
                 config[name] = keras.saving.serialize_keras_object(config[name])
-        return {**config, "loss": self.loss_name}
+        return config
 
     # Outside
 
@@ -530,70 +419,6 @@ class GAN(LatentModel, GenerativeModel):
         """
         data, batch_size = self._door_rows("discriminate", x, context, batch_size)
         return np.concatenate(list(self.map_rows("discriminate", self._score, data, batch_size)))
-
-    def encode(
-        self,
-        x: Any,
-        *,
-        context: Any = None,
-        num_steps: int = _INVERSION_STEPS,
-        batch_size: int | None = None,
-    ) -> np.ndarray:
-        """Return a z for each row whose image under the generator is close to it.
-
-        Found by optimisation, as `anomaly_score` says; no inverse of the generator.
-
-        Args:
-            x: Array [n, *event_shape].
-            context: As in `fit`, for conditional models.
-            num_steps: Steps of Adam from the best of 16 starts.
-            batch_size: Rows at a time on each replica.
-
-        Returns:
-            Array [n, latent_dim].
-        """
-        return self._inverted("encode", x, context, num_steps, batch_size)[:, :-1]
-
-    def anomaly_score(
-        self,
-        x: Any,
-        *,
-        context: Any = None,
-        num_steps: int = _INVERSION_STEPS,
-        batch_size: int | None = None,
-    ) -> np.ndarray:
-        """Return how far each row stays from what the generator can make, [n]; higher is stranger.
-
-        0.9 times the mean absolute difference from the nearest example that the generator was
-        found to make, and 0.1 times that of the discriminator's features.
-
-        Args:
-            x, context, num_steps, batch_size: As in `encode`.
-
-        Reference: Schlegl et al., Unsupervised anomaly detection with generative adversarial
-        networks to guide marker discovery, 2017.
-        """
-        return self._inverted("anomaly_score", x, context, num_steps, batch_size)[:, -1]
-
-    def _inverted(self, method, x, context, num_steps, batch_size):
-        num_steps = tf.constant(checks.check_int(num_steps, "num_steps"))
-        data, batch_size = self._door_rows(method, x, context, batch_size or 256)
-        return np.concatenate(
-            list(self.map_rows("invert", self._invert, data, batch_size, num_steps))
-        )
-
-    def reconstruct(self, x: Any, *, context: Any = None) -> np.ndarray:
-        """Return the nearest example that the generator was found to make, in the kind of x."""
-        return self.decode(self.encode(x, context=context), context=context)
-
-
-def _check_part(value: Any, name: str) -> float:
-    """Return a number of at least 0 and below 1."""
-    if checks.check_number(value, name) >= 1.0:
-        raise InvalidInputError(
-            f"Expected {name} to be at least 0 and below 1. Received: {name}={value!r}"
-        )
-    return float(value)
 
 
 def _deal(values: Sequence[tf.Tensor | None], i: int, parts: int) -> list[tf.Tensor | None]:

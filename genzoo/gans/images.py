@@ -1,0 +1,183 @@
+"""Pairs of images: the context that an image is, unpaired sets, a pool of past images."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from genzoo.core.batches import ArrayData, Batch, check_rows, reaches_all
+from genzoo.core.errors import InvalidInputError
+from genzoo.core.replicas import first_row, gather_over_replicas
+from genzoo.core.spec import DataSpec
+
+_BOTH = ("x", "context")
+
+
+class ImageContext:
+    """The images that a model translates; in place of `ContextSpec`.
+
+    Args:
+        shape: (height, width, channels).
+        dtype: Float type of the model.
+    """
+
+    def __init__(self, shape: tuple[int, ...], dtype: str):
+        self.shape, self.dtype = shape, dtype
+        self.spec: DataSpec | None = None
+
+    @property
+    def size(self) -> int:
+        """Channels of an image."""
+        return self.shape[-1]
+
+    @property
+    def row_dtype(self) -> str:
+        """Type of a checked image: that of integer data, else the model's own float type."""
+        return self.spec.dtype if self.spec.is_integer else self.dtype
+
+    def encode(self, context: tf.Tensor | None) -> tf.Tensor | None:
+        """Return the images as they are; the model scales them."""
+        return context
+
+    def signature(self) -> tf.TensorSpec:
+        """Return the spec of checked images."""
+        return tf.TensorSpec([None, *self.shape], self.row_dtype, name="context")
+
+    def check(
+        self, context: Any, n: int | None, model: str, *, broadcast: bool = False
+    ) -> np.ndarray:
+        """Return images to translate, checked.
+
+        Args:
+            context: Images [n, *shape].
+            n: Number of rows; `None` for any.
+            model: Name of the model, for messages.
+            broadcast: Whether one image may stand for all rows.
+        """
+        if context is None:
+            raise InvalidInputError(
+                f"Expected images of shape {self.shape} for {model} to translate. "
+                "Received: none. Give them to fit(x, y), translate(x) or sample(n, context=x)."
+            )
+        images = np.asarray(context)
+        if broadcast and images.shape == self.shape:
+            images = np.broadcast_to(images, (n, *self.shape))
+        images = check_rows(images, self.shape, self.dtype, "the images to translate")
+        if n is not None and len(images) != n:
+            raise InvalidInputError(
+                f"Expected an image to translate for each of {n} examples. "
+                f"Received: {len(images)} images of shape {self.shape}"
+            )
+        if self.spec is not None:
+            self.spec.check(images, "the images to translate")
+            images = images.astype(self.row_dtype, copy=False)
+        return np.ascontiguousarray(images)
+
+
+class UnpairedData(ArrayData):
+    """Two sets of rows, `x` and `context`, of any lengths.
+
+    An epoch is as long as the longer set; the shorter comes round again.
+    """
+
+    def __len__(self) -> int:
+        return max(len(self.rows[name]) for name in _BOTH)
+
+    def split(self, fraction: float) -> tuple["UnpairedData", "UnpairedData"]:
+        """Return the first rows and the last `fraction` of each set."""
+        parts = [ArrayData({"x": self.rows[name]}).split(fraction) for name in _BOTH]
+        head, tail = (
+            UnpairedData({name: part.rows["x"] for name, part in zip(_BOTH, side, strict=True)})
+            for side in zip(*parts, strict=True)
+        )
+        return head, tail
+
+    def batches(self, batch_size: int) -> Iterator[Batch]:
+        """Yield the rows in order, as arrays."""
+        for start in range(0, len(self), batch_size):
+            at = np.arange(start, min(start + batch_size, len(self)))
+            yield {name: rows[at % len(rows)] for name, rows in self.rows.items()}
+
+    def dataset(
+        self, batch_size: int, *, shuffle: bool, seed: int | None, num_replicas: int = 1
+    ) -> tf.data.Dataset:
+        """Return batches, each set shuffled by itself; see `ArrayData`."""
+        orders = []
+        for i, name in enumerate(_BOTH):
+            n = len(self.rows[name])
+            order = tf.data.Dataset.range(n)
+            if shuffle:
+                own = None if seed is None else 2 * seed + i
+                order = order.shuffle(n, seed=own, reshuffle_each_iteration=True)
+            orders.append(order.repeat())
+        tensors = [tf.convert_to_tensor(self.rows[name]) for name in _BOTH]
+
+        def gather(*index):
+            rows = (tf.gather(t, i) for t, i in zip(tensors, index, strict=True))
+            return dict(zip(_BOTH, rows, strict=True))
+
+        whole, left = divmod(len(self), batch_size)
+        order = tf.data.Dataset.zip(tuple(orders)).take(len(self)).batch(batch_size)
+        order = order.take(whole + reaches_all(left, num_replicas))
+        return order.map(gather, num_parallel_calls=2, deterministic=True).prefetch(
+            tf.data.AUTOTUNE
+        )
+
+
+class ImagePool(keras.layers.Layer):
+    """Shows a discriminator generated images of the past, too.
+
+    Until the pool is full it takes what comes; then half of the images are exchanged for one of
+    the pool. Replicas hold the same pool.
+
+    Args:
+        size: Images in the pool; 0 shows what comes.
+        image_shape: (height, width, channels).
+
+    Reference: Shrivastava et al., Learning from simulated and unsupervised images through
+    adversarial training, 2017.
+    """
+
+    def __init__(self, size: int, image_shape: tuple[int, ...], dtype: Any = None):
+        super().__init__(dtype=dtype)
+        self.size = size
+        if size:
+            own = {"initializer": "zeros", "trainable": False, "autocast": False}
+            self.images = self.add_weight(shape=(size, *image_shape), name="images", **own)
+            self.filled = self.add_weight(shape=(), dtype="int32", name="filled", **own)
+        self.built = True
+
+    def exchange(self, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Return what to show of this replica's images, and update the pool.
+
+        Args:
+            images: Generated images [n, *image_shape].
+            seed: int32 [2], the same on all replicas.
+        """
+        if not self.size:
+            return images
+        wide = tf.cast(images, self.images.dtype)
+        everyone = gather_over_replicas(wide)
+        n = tf.shape(everyone)[0]
+        rows = tf.range(n)
+        filled = tf.convert_to_tensor(self.filled)
+        full = filled >= self.size
+        # as many different places as there are rows, up to the size of the pool
+        coins = tf.random.stateless_uniform([self.size + n], seed)
+        places = tf.argsort(coins[: self.size], stable=True)
+        places = tf.where(full, tf.gather(places, rows % self.size), filled + rows)
+        swapped = full & (coins[self.size :] < 0.5) & (rows < self.size)
+        kept = tf.where(full, swapped, places < self.size)
+        past = tf.gather(self.images, tf.minimum(places, self.size - 1))
+        shown = tf.where(swapped[:, None, None, None], past, everyone)
+        at = tf.where(kept)
+        pool = tf.tensor_scatter_nd_update(
+            self.images, tf.gather_nd(places, at)[:, None], tf.gather_nd(everyone, at)
+        )
+        self.images.assign(pool)
+        self.filled.assign(tf.minimum(filled + n, self.size))
+        begin = first_row(images)
+        own = shown[begin : begin + tf.shape(images)[0]]
+        return tf.cast(own, images.dtype)
