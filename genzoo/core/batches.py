@@ -3,7 +3,8 @@
 A batch is a dict with `x` and, for conditional models, `context`.
 """
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -50,18 +51,28 @@ class ArrayData:
         return -(-len(self) // batch_size)
 
     def dataset(
-        self, batch_size: int, *, shuffle: bool, seed: int | None, num_replicas: int = 1
+        self,
+        batch_size: int,
+        *,
+        shuffle: bool,
+        seed: int | None,
+        num_replicas: int = 1,
+        epoch: Callable[[], int] | None = None,
     ) -> tf.data.Dataset:
         """Return batches, shuffled anew each epoch; a seed fixes the order of every epoch.
 
-        A last batch that would leave one of the replicas without rows is left out.
+        A last batch that would leave one of the replicas without rows is left out. `epoch` tells
+        the number of an epoch as it begins; without it they are counted.
         """
+        whole, left = divmod(len(self), batch_size)
+        num_batches = whole + reaches_all(left, num_replicas)
+        if not shuffle and not self._on_disk():
+            return self._slices(batch_size, num_batches)
         order = tf.data.Dataset.range(len(self))
         if shuffle:
-            order = order.shuffle(len(self), seed=seed, reshuffle_each_iteration=True)
-        whole, left = divmod(len(self), batch_size)
-        order = order.batch(batch_size).take(whole + reaches_all(left, num_replicas))
-        if any(isinstance(rows, np.memmap) for rows in self.rows.values()):
+            order = shuffled(len(self), seed, epoch)
+        order = order.batch(batch_size).take(num_batches)
+        if self._on_disk():
             return order.map(self._read, num_parallel_calls=2).prefetch(tf.data.AUTOTUNE)
         tensors = {name: tf.convert_to_tensor(rows) for name, rows in self.rows.items()}
         gathered = order.map(
@@ -70,6 +81,20 @@ class ArrayData:
             deterministic=True,
         )
         return gathered.prefetch(tf.data.AUTOTUNE)
+
+    def _on_disk(self) -> bool:
+        return any(isinstance(rows, np.memmap) for rows in self.rows.values())
+
+    def _slices(self, batch_size: int, num_batches: int) -> tf.data.Dataset:
+        tensors = {name: tf.convert_to_tensor(rows) for name, rows in self.rows.items()}
+        sliced = tf.data.Dataset.range(num_batches).map(
+            lambda i: {
+                name: rows[i * batch_size : (i + 1) * batch_size] for name, rows in tensors.items()
+            },
+            num_parallel_calls=2,
+            deterministic=True,
+        )
+        return sliced.prefetch(tf.data.AUTOTUNE)
 
     def _read(self, index: tf.Tensor) -> Batch:
         def read(i):
@@ -92,9 +117,12 @@ class StreamData:
         dtype: Floats are cast to it.
         batch_size: Rows a batch where the data set is not batched yet.
         steps: Batches an epoch, for endless data sets.
+        missing: Whether NaN stands for a missing value.
     """
 
-    def __init__(self, dataset, event_shape, has_context, dtype, batch_size, steps=None):
+    def __init__(
+        self, dataset, event_shape, has_context, dtype, batch_size, steps=None, *, missing=False
+    ):
         spec = dataset.element_spec
         named = _name_parts(spec, has_context)
         shape = named["x"].shape
@@ -121,13 +149,14 @@ class StreamData:
             self._dataset = self._dataset.batch(batch_size)
         self.dtype = named["x"].dtype.as_numpy_dtype
         self.steps = steps
+        self._missing = missing
 
     def batches(self, batch_size: int) -> Iterator[Batch]:
         """Yield one epoch as arrays, in the sizes that the stream has."""
         dataset = self._dataset if self.steps is None else self._dataset.take(self.steps)
         for batch in dataset:
             arrays = {name: value.numpy() for name, value in batch.items()}
-            check_finite(arrays["x"], "x")
+            check_finite(arrays["x"], "x", missing=self._missing)
             yield arrays
 
     def num_batches(self, batch_size: int) -> int:
@@ -135,7 +164,13 @@ class StreamData:
         return self.steps or max(cardinality, 1)
 
     def dataset(
-        self, batch_size: int, *, shuffle: bool, seed: int | None, num_replicas: int = 1
+        self,
+        batch_size: int,
+        *,
+        shuffle: bool,
+        seed: int | None,
+        num_replicas: int = 1,
+        epoch: Callable[[], int] | None = None,
     ) -> tf.data.Dataset:
         """Return the batches; a stream is shuffled by who makes it.
 
@@ -147,6 +182,25 @@ class StreamData:
                 lambda batch: reaches_all(tf.shape(batch["x"])[0], num_replicas)
             )
         return dataset.prefetch(tf.data.AUTOTUNE)
+
+
+def shuffled(n: int, seed: int | None, epoch: Callable[[], int] | None = None) -> tf.data.Dataset:
+    """Return 0 .. n - 1 in an order that depends on the seed and the epoch alone.
+
+    A run that is resumed finds the order of its epoch again, which a shuffle buffer would not.
+    """
+    entropy = np.random.SeedSequence().entropy if seed is None else seed
+    epoch = epoch or itertools.count().__next__
+
+    def draw():
+        return np.random.default_rng([entropy, epoch()]).permutation(n).astype(np.int64)
+
+    def numbers(_):
+        order = tf.numpy_function(draw, [], tf.int64)
+        return tf.data.Dataset.from_tensor_slices(tf.ensure_shape(order, [n]))
+
+    order = tf.data.Dataset.range(1).flat_map(numbers)
+    return order.apply(tf.data.experimental.assert_cardinality(n))
 
 
 def reaches_all(rows: Any, num_replicas: int) -> Any:
@@ -179,15 +233,17 @@ def _name_parts(element: Any, has_context: bool) -> Batch:
     return parts
 
 
-def check_rows(x: Any, event_shape: tuple[int, ...], dtype: str, name: str = "x") -> np.ndarray:
-    """Return `x` checked, floats as `dtype`."""
-    array = check_array(x, event_shape, name)
+def check_rows(
+    x: Any, event_shape: tuple[int, ...], dtype: str, name: str = "x", *, missing: bool = False
+) -> np.ndarray:
+    """Return `x` checked, floats as `dtype`; with `missing`, NaN passes."""
+    array = check_array(x, event_shape, name, missing=missing)
     # a memory map stays on disk; the graph casts its batches
     if array.dtype.kind == "f" and array.dtype != dtype and not isinstance(array, np.memmap):
         with np.errstate(over="ignore"):
             cast = np.asarray(array, dtype)
         if cast.dtype.itemsize < array.dtype.itemsize:
-            check_finite(cast, f"{name} cast to {dtype}")
+            check_finite(cast, f"{name} cast to {dtype}", missing=missing)
         return cast
     return array
 

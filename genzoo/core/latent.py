@@ -71,21 +71,17 @@ class LatentModel:
         Returns:
             Array [n, num_steps, *event_shape] in the kind of the data.
         """
-        num_steps = checks.check_int(num_steps, "num_steps", minimum=2)
-        checks.check_choice(path, PATHS, "path")
         z0, z1 = (self.encode(x, context=context) for x in (start, end))
         if len(z0) != len(z1):
             raise InvalidInputError(
                 "Expected as many rows in start as in end. "
                 f"Received: start of {len(z0)} rows, end of {len(z1)} rows"
             )
-        n = len(z0)
-        between = _great_circle if path == "spherical" else _straight_line
-        points = between(z0.reshape(n, -1), z1.reshape(n, -1), num_steps)
+        points = path_between(z0, z1, num_steps, path)
         if context is not None:
-            context = np.repeat(np.asarray(context), num_steps, axis=0)
-        way = self.decode(points.reshape(n * num_steps, *self.latent_shape), context=context)
-        return way.reshape(n, num_steps, *self.event_shape)
+            context = np.repeat(np.asarray(context), points.shape[1], axis=0)
+        way = self.decode(points.reshape(-1, *self.latent_shape), context=context)
+        return way.reshape(*points.shape[:2], *self.event_shape)
 
     def export_signatures(self) -> dict[str, tuple[Callable[..., Any], list[tf.TensorSpec]]]:
         """As in `DensityModel`, with `encode(x[, context])` and `decode(z[, context])`."""
@@ -101,6 +97,23 @@ class LatentModel:
 
         own = {"encode": (encode, [x, *context]), "decode": (decode, [z, *context])}
         return {**super().export_signatures(), **own}
+
+
+def path_between(
+    start: np.ndarray, end: np.ndarray, num_steps: int = 8, path: str = "spherical"
+) -> np.ndarray:
+    """Return the points on the way from latent points to others, [n, num_steps, *latent_shape].
+
+    Args:
+        start, end: [n, *latent_shape].
+        num_steps, path: As of `LatentModel.interpolate`.
+    """
+    num_steps = checks.check_int(num_steps, "num_steps", minimum=2)
+    checks.check_choice(path, PATHS, "path")
+    n, shape = len(start), start.shape[1:]
+    between = _great_circle if path == "spherical" else _straight_line
+    points = between(start.reshape(n, -1), end.reshape(n, -1), num_steps)
+    return points.reshape(n, num_steps, *shape)
 
 
 def _straight_line(start: np.ndarray, end: np.ndarray, num_steps: int) -> np.ndarray:
