@@ -107,9 +107,10 @@ def test_two_replicas_train_like_one(name, digits, two_devices):
     weights = []
     for strategy in (two_devices, tf.distribute.get_strategy()):
         with strategy.scope():
-            model = build(name)
-            model.compile(keras.optimizers.SGD(0.01))
-        model.fit(x, y, epochs=3, batch_size=24, shuffle=False, verbose=0)
+            model = build(name, **({"pool_size": 20} if name == "cyclegan" else {}))
+            # a norm over the few pixels that are left makes larger steps chaotic
+            model.compile(keras.optimizers.SGD(1e-3))
+        model.fit(x, y, epochs=2, batch_size=24, shuffle=False, verbose=0)
         weights.append(model.get_weights())
     for a, b in zip(*weights, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)

@@ -612,6 +612,10 @@ def test_interpolation_and_the_plane(digits):
     axes.figure.canvas.draw()
     with pytest.raises(genzoo.GenzooError, match="2 dimensions"):
         genzoo.plotting.manifold(tiny("vae", latent_dim=3))
+    axes = genzoo.plotting.interpolations(model, rows=2, columns=5)
+    assert axes.images[0].get_array().shape == (19, 46)
+    with pytest.raises(genzoo.GenzooError, match="latent space"):
+        genzoo.plotting.interpolations(genzoo.GaussianMixture((2,)))
 
 
 def test_reconstruction_is_near_the_data(digits):

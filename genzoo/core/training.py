@@ -42,6 +42,26 @@ class _Graphs:
         return self.by_name[name]
 
 
+def as_callbacks(given: Any) -> list[keras.callbacks.Callback]:
+    """Return what was given to `fit` as a list."""
+    if isinstance(given, keras.callbacks.CallbackList):
+        raise InvalidInputError(
+            "Expected callbacks as a list. Received: a keras.callbacks.CallbackList"
+        )
+    if given is None:
+        return []
+    return [given] if isinstance(given, keras.callbacks.Callback) else list(given)
+
+
+class _EpochNumber(keras.callbacks.Callback):
+    """Knows which epoch `fit` is in."""
+
+    number = 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.number = epoch
+
+
 class TrainableModel(keras.Model):
     """A `keras.Model` that checks its data, adapts to them, trains and is saved.
 
@@ -92,6 +112,7 @@ class TrainableModel(keras.Model):
         self.data_spec: DataSpec | None = None
         self.class_counts: list[int] | None = None
         self._graphs = _Graphs()
+        self._epoch = _EpochNumber()
 
     # Declaration
 
@@ -141,6 +162,7 @@ class TrainableModel(keras.Model):
         validation_steps: int | None = None,
         steps_per_epoch: int | None = None,
         shuffle: bool = True,
+        callbacks: Any = None,
         **keras_arguments: Any,
     ) -> keras.callbacks.History:
         """Train with Keras's own `fit`.
@@ -155,7 +177,8 @@ class TrainableModel(keras.Model):
             validation_data: `x`, `(x, context)` or a data set to validate on.
             validation_steps, steps_per_epoch: Batches an epoch, for endless data sets.
             shuffle: Whether to shuffle arrays each epoch (seeded by the model's `seed`).
-            **keras_arguments: `callbacks`, `verbose`, `initial_epoch`, `validation_freq`.
+            callbacks: A Keras callback or a list of them.
+            **keras_arguments: `verbose`, `initial_epoch`, `validation_freq`.
 
         Several replicas leave out a batch that is too small to give each of them a row.
 
@@ -206,6 +229,7 @@ class TrainableModel(keras.Model):
                 warnings.filterwarnings("ignore", "Your input ran out of data")
             history = super().fit(
                 training_data,
+                callbacks=[*as_callbacks(callbacks), self._epoch],
                 epochs=epochs,
                 shuffle=False,
                 validation_data=None
@@ -293,7 +317,13 @@ class TrainableModel(keras.Model):
 
     def _training_dataset(self, data, batch_size, shuffle) -> tf.data.Dataset:
         replicas = self.distribute_strategy.num_replicas_in_sync
-        return data.dataset(batch_size, shuffle=shuffle, seed=self.seed, num_replicas=replicas)
+        return data.dataset(
+            batch_size,
+            shuffle=shuffle,
+            seed=self.seed,
+            num_replicas=replicas,
+            epoch=lambda: self._epoch.number,
+        )
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         # a strategy sums gradients over replicas and Keras scales its own losses only
@@ -335,9 +365,7 @@ class TrainableModel(keras.Model):
                 steps,
                 missing=self.takes_missing,
             )
-        rows = {
-            "x": check_rows(x, self.event_shape, self.float_dtype, missing=self.takes_missing)
-        }
+        rows = {"x": check_rows(x, self.event_shape, self.float_dtype, missing=self.takes_missing)}
         encoded = self.context_spec.check(context, len(rows["x"]), self._class_name())
         if encoded is not None:
             rows["context"] = encoded
@@ -359,7 +387,7 @@ class TrainableModel(keras.Model):
 
     @staticmethod
     def _refuse_unknown(keras_arguments: dict[str, Any]) -> None:
-        valid = ("callbacks", "verbose", "initial_epoch", "validation_freq")
+        valid = ("verbose", "initial_epoch", "validation_freq")
         for name in keras_arguments:
             if name == "y":
                 raise InvalidInputError(

@@ -36,6 +36,7 @@ class DCGAN(GAN):
         generator_normalization: str | None = "batch",
         discriminator_normalization: str | None = "batch",
         discriminator_dropout: float | None = 0.0,
+        penalty: str | None = None,
         **arguments: Any,
     ):
         super().__init__(
@@ -46,5 +47,6 @@ class DCGAN(GAN):
             generator_normalization=generator_normalization,
             discriminator_normalization=discriminator_normalization,
             discriminator_dropout=discriminator_dropout,
+            penalty=penalty,
             **arguments,
         )

@@ -18,7 +18,7 @@ from genzoo.gans.augmentation import AUGMENTATIONS
 from genzoo.gans.discriminators import CONDITIONINGS, Judgement, make_discriminator
 from genzoo.gans.generators import make_generator
 from genzoo.gans.inversion import InvertedModel
-from genzoo.gans.penalties import PENALTIES
+from genzoo.gans.penalties import PENALTIES, WEIGHTS
 from genzoo.gans.scaling import Scaling
 from genzoo.gans.unrolling import unroll
 
@@ -52,7 +52,7 @@ class GAN(InvertedModel, AdversarialModel):
             0 on all else.
         loss: `"non_saturating"`, `"minimax"`, `"least_squares"`, `"wasserstein"` or `"hinge"`.
         penalty: On the slope of the discriminator: `"r1"`, `"wgan_gp"`, `"dragan"` or `None`.
-        penalty_weight: Its weight in the discriminator's loss.
+        penalty_weight: Its weight in the discriminator's loss; `None`: 0.1 for R1, 10 for others.
         discriminator_steps: Updates of the discriminator for each of the generator.
         unrolled_steps: Steps of the discriminator that the generator looks ahead.
         label_smoothing: One-sided: how far the target of real examples stays below 1.
@@ -94,8 +94,8 @@ class GAN(InvertedModel, AdversarialModel):
         generator_dropout: float | None = None,
         discriminator_dropout: float | None = None,
         loss: str = "non_saturating",
-        penalty: str | None = None,
-        penalty_weight: float = 10.0,
+        penalty: str | None = "r1",
+        penalty_weight: float | None = None,
         discriminator_steps: int = 1,
         unrolled_steps: int = 0,
         label_smoothing: float = 0.0,
@@ -120,7 +120,10 @@ class GAN(InvertedModel, AdversarialModel):
             discriminator_dropout,
         )
         self.penalty = checks.check_choice(penalty, PENALTIES, "penalty")
-        self.penalty_weight = checks.check_number(penalty_weight, "penalty_weight")
+        self.penalty_weight = penalty_weight
+        self._penalty_weight = checks.check_number(
+            WEIGHTS[penalty] if penalty_weight is None else penalty_weight, "penalty_weight"
+        )
         self.discriminator_steps = checks.check_int(discriminator_steps, "discriminator_steps")
         self.unrolled_steps = checks.check_int(unrolled_steps, "unrolled_steps", minimum=0)
         self.label_smoothing = checks.check_part(label_smoothing, "label_smoothing")
@@ -281,7 +284,7 @@ class GAN(InvertedModel, AdversarialModel):
                 return self._judge(x, context, noise.part(_PENALTY), training).score
 
             parts["penalty"] = PENALTIES[self.penalty](critic, real, fake, noise.part(_PENALTY))
-            losses += self.penalty_weight * parts["penalty"]
+            losses += self._penalty_weight * parts["penalty"]
         if record:
             self._record_scores(losses, on_real.score, on_fake.score, self._loss.boundary)
             self._record(**parts)

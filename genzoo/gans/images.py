@@ -1,13 +1,13 @@
 """Pairs of images: the context that an image is, unpaired sets, a pool of past images."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from genzoo.core.batches import ArrayData, Batch, check_rows, reaches_all
+from genzoo.core.batches import ArrayData, Batch, check_rows, reaches_all, shuffled
 from genzoo.core.errors import InvalidInputError
 from genzoo.core.replicas import first_row, gather_over_replicas
 from genzoo.core.spec import DataSpec
@@ -101,16 +101,20 @@ class UnpairedData(ArrayData):
             yield {name: rows[at % len(rows)] for name, rows in self.rows.items()}
 
     def dataset(
-        self, batch_size: int, *, shuffle: bool, seed: int | None, num_replicas: int = 1
+        self,
+        batch_size: int,
+        *,
+        shuffle: bool,
+        seed: int | None,
+        num_replicas: int = 1,
+        epoch: Callable[[], int] | None = None,
     ) -> tf.data.Dataset:
         """Return batches, each set shuffled by itself; see `ArrayData`."""
         orders = []
         for i, name in enumerate(_BOTH):
             n = len(self.rows[name])
-            order = tf.data.Dataset.range(n)
-            if shuffle:
-                own = None if seed is None else 2 * seed + i
-                order = order.shuffle(n, seed=own, reshuffle_each_iteration=True)
+            own = None if seed is None else 2 * seed + i
+            order = shuffled(n, own, epoch) if shuffle else tf.data.Dataset.range(n)
             orders.append(order.repeat())
         tensors = [tf.convert_to_tensor(self.rows[name]) for name in _BOTH]
 

@@ -1,11 +1,13 @@
-"""The plane of a two-dimensional latent space."""
+"""Pictures of latent spaces."""
 
 from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 
+from genzoo.core.checks import check_int, check_seed
 from genzoo.core.errors import InvalidInputError
+from genzoo.core.latent import path_between
 from genzoo.plotting.samples import image_grid
 
 
@@ -36,6 +38,48 @@ def manifold(model: Any, *, columns: int = 20, context: Any = None, ax: Any = No
     line = np.array([normal.inv_cdf(p) for p in np.linspace(0.05, 0.95, columns)])
     first, second = np.meshgrid(line, line[::-1])
     points = np.stack([first.ravel(), second.ravel()], axis=1)
+    if context is not None:
+        context = np.repeat(np.asarray(context)[None], len(points), axis=0)
+    return image_grid(model.decode(points, context=context), columns=columns, ax=ax)
+
+
+def interpolations(
+    model: Any,
+    *,
+    rows: int = 8,
+    columns: int = 10,
+    path: str = "spherical",
+    context: Any = None,
+    seed: int = 0,
+    ax: Any = None,
+) -> Any:
+    """Draw ways between random latent points, one a row.
+
+    Args:
+        model: A fitted model on images with `decode`.
+        rows: Number of ways.
+        columns: Images on a way, both ends included.
+        path: `"spherical"` or `"linear"`, as of `LatentModel.interpolate`.
+        context: One label or vector for all, for conditional models.
+        seed: Fixes the points, standard normal.
+        ax: Matplotlib axes to draw on.
+
+    Returns:
+        The axes.
+
+    Raises:
+        InvalidInputError: For a model without a latent space, or of other data than images.
+    """
+    shape = getattr(model, "latent_shape", None)
+    if shape is None or len(model.event_shape) != 3:
+        raise InvalidInputError(
+            "Expected a model on images with a latent space. Received: "
+            f"{type(model).__name__} with event_shape={model.event_shape}"
+        )
+    rows = check_int(rows, "rows")
+    random = np.random.default_rng(check_seed(seed))
+    start, end = random.standard_normal((2, rows, *shape))
+    points = path_between(start, end, columns, path).reshape(-1, *shape)
     if context is not None:
         context = np.repeat(np.asarray(context)[None], len(points), axis=0)
     return image_grid(model.decode(points, context=context), columns=columns, ax=ax)

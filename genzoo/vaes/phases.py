@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from genzoo.core import checks
-from genzoo.core.errors import InvalidInputError
+from genzoo.core.training import as_callbacks
 
 _RESTARTED = (keras.callbacks.EarlyStopping, keras.callbacks.ReduceLROnPlateau)
 
@@ -30,12 +30,7 @@ class TwoPhaseTraining:
 
         `epochs` are those of both phases.
         """
-        if isinstance(callbacks, keras.callbacks.CallbackList):
-            raise InvalidInputError(
-                "Expected callbacks as a list. Received: a keras.callbacks.CallbackList"
-            )
-        given = [] if callbacks is None else callbacks
-        given = [given] if isinstance(given, keras.callbacks.Callback) else list(given)
+        given = as_callbacks(callbacks)
         epochs = fit_arguments.get("epochs")
         epochs = self.default_epochs if epochs is None else epochs
         checks.check_int(epochs, "epochs", minimum=0)
