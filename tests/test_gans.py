@@ -312,7 +312,7 @@ def test_a_step_is_the_sum_of_its_parts():
     """One step of a GAN of scalars, by hand: the discriminator first, then the generator."""
     model = genzoo.GAN(
         (1,), latent_dim=1, generator_units=(), discriminator_units=(), discriminator_steps=1,
-        generator_dropout=0.0, discriminator_dropout=0.0, ema_decay=0.0, seed=0,
+        generator_dropout=0.0, discriminator_dropout=0.0, ema_decay=0.0, penalty=None, seed=0,
     )  # fmt: skip
     rate = 0.1
     model.compile(keras.optimizers.SGD(rate), steps_per_execution=1)

@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -99,10 +100,10 @@ def load_model(path: str) -> Any:
         ) from error
 
 
-def new_folder(base: Path) -> Path:
-    """Return `base`, or the first of base-2, base-3 ... that does not exist."""
+def new_folder(base: Path, taken: Callable[[Path], bool] = Path.exists) -> Path:
+    """Return `base`, or the first of base-2, base-3 ... that is not taken."""
     folder, number = base, 1
-    while folder.exists():
+    while taken(folder):
         number += 1
         folder = base.with_name(f"{base.name}-{number}")
     return folder

@@ -11,19 +11,22 @@ Writes into the output folder:
 
 Models with a likelihood stop early when the validation loss has not improved for --patience
 epochs, and keep the best weights; GANs train for all epochs, and a warning tells of a collapse.
-Ctrl-C stops training and saves what was learned.
+Ctrl-C stops training and saves what was learned. Until the output is written, the state of
+training lies in OUTPUT.training; a run that was stopped or killed goes on from there with the same
+command and --resume, and ends in the same weights. A loss that turns to NaN ends training with the
+last good weights, or with --on-nan=backoff goes on from them with a smaller learning rate.
 
 examples:
   genzoo train realnvp --data digits
   genzoo train gaussian_mixture --data table.csv --option num_components=5
   genzoo train vae --data photos/ --image-size 32 --option latent_dim=32 --output runs/photos
+  genzoo train dcgan --data mnist --output runs/dcgan --resume
 """
 
 import argparse
 import json
 import shutil
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -41,6 +44,8 @@ from zoo_scripts.common import (
     replaced_folder,
 )
 
+_PROGRESS = "progress"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="a name of `genzoo list`, such as realnvp")
@@ -57,13 +62,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--batch-size", type=positive, metavar="N", help="default: the model's own")
     group.add_argument("--patience", type=positive, default=20, metavar="N", help="default 20")
     group.add_argument("--seed", type=natural, default=0, metavar="S", help="default 0")
+    group.add_argument("--on-nan", choices=("stop", "backoff"), default="stop", help="default stop")
+    group.add_argument(
+        "--checkpoint-every",
+        type=natural,
+        default=60,
+        metavar="SECONDS",
+        help="between checkpoints; default 60",
+    )
     group = parser.add_argument_group("output")
     group.add_argument(
         "--output",
         metavar="DIR",
         help="default: saved_models/MODEL-DATA, numbered where that exists",
     )
-    group.add_argument("--overwrite", action="store_true", help="replace an existing output")
+    either = group.add_mutually_exclusive_group()
+    either.add_argument("--overwrite", action="store_true", help="replace an existing output")
+    either.add_argument("--resume", action="store_true", help="go on where a run was stopped")
     group.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
@@ -73,11 +88,11 @@ def run(arguments: argparse.Namespace) -> int:
 
     model_class(arguments.model)
     options = parse_options(arguments.option)
-    if arguments.output is None:
-        data_name = Path(arguments.data).stem
-        output = new_folder(Path("saved_models") / f"{arguments.model}-{data_name}")
-    else:
-        output = check_output(Path(arguments.output), arguments.overwrite)
+    output = _choose_output(arguments)
+    unfinished = _unfinished(output)
+    if arguments.resume and output.exists() and not unfinished.exists():
+        print(f"finished already: {output}")
+        return 0
     strategy = genzoo.training.strategy()
     data = genzoo.data.load(arguments.data, seed=arguments.seed, **data_options(arguments))
     for note in data.notes:
@@ -92,29 +107,90 @@ def run(arguments: argparse.Namespace) -> int:
         f"test examples of shape {data.event_shape}; {model.count_params():,} weights; "
         f"output {output}"
     )
-    with tempfile.TemporaryDirectory() as progress:
-        history, seconds, interrupted = _fit(model, data, context, progress, arguments)
-        metrics = {
-            "model": arguments.model,
-            "data": arguments.data,
-            "data_options": data_options(arguments),
-            **_scores(model, data, context),
-            "seconds_training": round(seconds, 2),
-            "epochs": max(map(len, history.values()), default=0),
-            "peak_memory_mib": _peak_memory(),
-            "interrupted": interrupted,
-            "parameters": model.count_params(),
-            "seed": arguments.seed,
-            "options": options,
-            "command": arguments.command_line,
-            "versions": _versions(),
-            "devices": strategy.num_replicas_in_sync,
-            "history": history,
-        }
-        if _is_chief(strategy):
-            _write(model, data, context, metrics, Path(progress), output, arguments)
-            _report(metrics, output, interrupted)
+    _begin(unfinished, options, arguments, _is_chief(strategy))
+    history, seconds, interrupted = _fit(model, data, context, unfinished, arguments)
+    metrics = {
+        "model": arguments.model,
+        "data": arguments.data,
+        "data_options": data_options(arguments),
+        **_scores(model, data, context),
+        "seconds_training": round(seconds, 2),
+        "epochs": max(map(len, history.values()), default=0),
+        "peak_memory_mib": _peak_memory(),
+        "interrupted": interrupted,
+        "parameters": model.count_params(),
+        "seed": arguments.seed,
+        "options": options,
+        "command": arguments.command_line,
+        "versions": _versions(),
+        "devices": strategy.num_replicas_in_sync,
+        "history": history,
+    }
+    if _is_chief(strategy):
+        _write(model, data, context, metrics, unfinished / _PROGRESS, output, arguments)
+        _report(metrics, output, interrupted)
+        if not interrupted:
+            shutil.rmtree(unfinished)
     return 130 if interrupted else 0
+
+
+def _unfinished(output: Path) -> Path:
+    """Return the folder of a run that is not over."""
+    return output.with_name(f"{output.name}.training")
+
+
+def _choose_output(arguments) -> Path:
+    from genzoo.core.errors import OutputExistsError
+
+    if arguments.output is None:
+        base = Path("saved_models") / f"{arguments.model}-{Path(arguments.data).stem}"
+        output = new_folder(base, lambda path: path.exists() or _unfinished(path).exists())
+        if not arguments.resume:
+            return output
+        # the latest that was not finished, or a first one
+        begun = [path for path in base.parent.glob(f"{base.name}*.training") if path.is_dir()]
+        if not begun:
+            return output
+        latest = max(begun, key=lambda path: path.stat().st_mtime)
+        return latest.with_name(latest.name.removesuffix(".training"))
+    output = Path(arguments.output)
+    if arguments.resume:
+        return check_output(output, overwrite=True)
+    check_output(output, arguments.overwrite)
+    if _unfinished(output).exists() and not arguments.overwrite:
+        raise OutputExistsError(
+            f"Expected a new output. Received: --output {output}, where a run was begun and not "
+            "finished. Pass --resume to go on with it, or --overwrite to begin anew."
+        )
+    return output
+
+
+def _begin(unfinished: Path, options, arguments, is_chief: bool) -> None:
+    """Make the folder of a run that begins; check that one that goes on is the same."""
+    from genzoo.core.errors import InvalidInputError
+
+    asked = {
+        "model": arguments.model,
+        "options": options,
+        "data": arguments.data,
+        "data_options": data_options(arguments),
+        **{name: getattr(arguments, name) for name in ("epochs", "batch_size", "patience", "seed")},
+    }
+    asked = json.loads(json.dumps(asked))
+    if arguments.overwrite and is_chief and unfinished.exists():
+        shutil.rmtree(unfinished)
+    file = unfinished / "run.json"
+    if file.exists():
+        begun = json.loads(file.read_text())
+        changed = [name for name in asked if asked[name] != begun.get(name)]
+        if changed:
+            raise InvalidInputError(
+                "Expected --resume with the arguments that the run was begun with. Received: "
+                + ", ".join(f"{n} {asked[n]!r}, begun with {begun.get(n)!r}" for n in changed)
+            )
+    elif is_chief:
+        unfinished.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(asked, indent=2) + "\n")
 
 
 def _contexts(model, data) -> dict[str, Any]:
@@ -138,10 +214,12 @@ def _grid(model, folder, every, seed):
     import genzoo
 
     context = np.arange(64) % model.num_classes if model.num_classes else None
-    return genzoo.training.SampleGrid(folder, every=every, context=context, seed=seed)
+    return genzoo.training.SampleGrid(
+        folder, every=every, context=context, seed=seed, overwrite=True
+    )
 
 
-def _fit(model, data, context, progress, arguments) -> tuple[dict[str, list[float]], float, bool]:
+def _fit(model, data, context, unfinished, arguments) -> tuple[dict[str, list[float]], float, bool]:
     import keras
 
     import genzoo
@@ -152,6 +230,16 @@ def _fit(model, data, context, progress, arguments) -> tuple[dict[str, list[floa
         def __init__(self):
             super().__init__()
             self.logs = {}
+            self.seconds, self.began = 0.0, time.perf_counter()
+
+        def get_state(self):
+            return {"logs": self.logs, "seconds": self.total()}
+
+        def set_state(self, state):
+            self.logs, self.seconds = state["logs"], state["seconds"]
+
+        def total(self):
+            return self.seconds + time.perf_counter() - self.began
 
         def on_epoch_end(self, epoch, logs=None):
             for name, value in (logs or {}).items():
@@ -176,8 +264,11 @@ def _fit(model, data, context, progress, arguments) -> tuple[dict[str, list[floa
         every = max((arguments.epochs or 200) // 20, 1)
         callbacks.append(genzoo.training.CollapseMonitor(data.x_train, data.y_train, every=every))
         if len(data.event_shape) == 3:
-            callbacks.append(_grid(model, progress, every, arguments.seed))
-    began = time.perf_counter()
+            callbacks.append(_grid(model, unfinished / _PROGRESS, every, arguments.seed))
+    guard = genzoo.training.DivergenceGuard(arguments.on_nan)
+    checkpoint = genzoo.training.Checkpoint(
+        unfinished / "checkpoints", every=arguments.checkpoint_every, resume=True
+    )
     try:
         model.fit(
             data.x_train,
@@ -185,7 +276,7 @@ def _fit(model, data, context, progress, arguments) -> tuple[dict[str, list[floa
             epochs=arguments.epochs or 200,
             batch_size=arguments.batch_size,
             validation_split=0.1 if scored else 0.0,
-            callbacks=[*callbacks, recorder],
+            callbacks=[*callbacks, guard, recorder, checkpoint],
             verbose=0 if arguments.quiet else "auto",
         )
     finally:
@@ -193,7 +284,7 @@ def _fit(model, data, context, progress, arguments) -> tuple[dict[str, list[floa
     interrupted = interruption.received is not None
     if interrupted:
         print("\ninterrupted: saving what was learned")
-    return recorder.logs, time.perf_counter() - began, interrupted
+    return recorder.logs, recorder.total(), interrupted
 
 
 def _scores(model, data, context) -> dict[str, Any]:
@@ -253,7 +344,7 @@ def _write(model, data, context, metrics, progress, output, arguments) -> None:
         model.save(folder / MODEL_FILE)
         model.export(folder / SAVED_MODEL)
         (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
-        if any(progress.iterdir()):
+        if progress.exists():
             shutil.copytree(progress, folder / "progress")
         picture = plotting.samples(samples, data.x_test[:1000])
         picture.figure.savefig(folder / "samples.png", dpi=120)

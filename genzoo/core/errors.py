@@ -29,5 +29,13 @@ class OutputExistsError(GenzooError, FileExistsError):
     """The output would overwrite something that a user made."""
 
 
+class CheckpointWarning(UserWarning):
+    """A checkpoint could not be written or read."""
+
+
+class DivergenceWarning(UserWarning):
+    """Training turned to NaN or infinity."""
+
+
 class CollapseWarning(UserWarning):
     """A generator makes too little of what the data hold."""

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -53,13 +53,29 @@ def as_callbacks(given: Any) -> list[keras.callbacks.Callback]:
     return [given] if isinstance(given, keras.callbacks.Callback) else list(given)
 
 
-class _EpochNumber(keras.callbacks.Callback):
-    """Knows which epoch `fit` is in."""
+class _Conductor(keras.callbacks.Callback):
+    """Last of the callbacks of a `fit`: knows its epoch, and calls those that wait for all others.
 
-    number = 0
+    These have `on_fit_ready(callbacks)` or `on_epoch_ready(epoch)`.
+    """
+
+    epoch = 0
+    callbacks: Sequence[keras.callbacks.Callback] = ()
+
+    def on_train_begin(self, logs=None):
+        self._call("on_fit_ready", self.callbacks)
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.number = epoch
+        self.epoch = epoch
+        self._call("on_epoch_ready", epoch)
+
+    def on_train_end(self, logs=None):
+        self.callbacks = ()
+
+    def _call(self, hook, *arguments):
+        for callback in self.callbacks:
+            if hasattr(callback, hook):
+                getattr(callback, hook)(*arguments)
 
 
 class TrainableModel(keras.Model):
@@ -83,6 +99,8 @@ class TrainableModel(keras.Model):
     default_steps_per_execution = 8
     shuffles = True
     mixed_precision = False
+    # whether a step leaves nothing beside variables, so that a checkpoint may follow it
+    saves_within_epochs = True
     # whether NaN in x stands for a missing value
     takes_missing = False
 
@@ -112,7 +130,7 @@ class TrainableModel(keras.Model):
         self.data_spec: DataSpec | None = None
         self.class_counts: list[int] | None = None
         self._graphs = _Graphs()
-        self._epoch = _EpochNumber()
+        self._conductor = _Conductor()
 
     # Declaration
 
@@ -193,6 +211,8 @@ class TrainableModel(keras.Model):
             self.default_epochs if epochs is None else epochs, "epochs", minimum=0
         )
         self._refuse_unknown(keras_arguments)
+        callbacks = as_callbacks(callbacks)
+        self._conductor.callbacks = callbacks
         batch_size = check_batch_size(batch_size, self.default_batch_size)
         for name, steps in (
             ("steps_per_epoch", steps_per_epoch),
@@ -229,7 +249,7 @@ class TrainableModel(keras.Model):
                 warnings.filterwarnings("ignore", "Your input ran out of data")
             history = super().fit(
                 training_data,
-                callbacks=[*as_callbacks(callbacks), self._epoch],
+                callbacks=[*callbacks, self._conductor],
                 epochs=epochs,
                 shuffle=False,
                 validation_data=None
@@ -322,7 +342,7 @@ class TrainableModel(keras.Model):
             shuffle=shuffle,
             seed=self.seed,
             num_replicas=replicas,
-            epoch=lambda: self._epoch.number,
+            epoch=lambda: self._conductor.epoch,
         )
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):

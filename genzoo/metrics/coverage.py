@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-from sklearn.neighbors import NearestNeighbors
 
 from genzoo.core import checks
 from genzoo.core.errors import InvalidInputError
@@ -34,6 +33,8 @@ def density_and_coverage(real: Any, generated: Any, *, k: int = 5) -> tuple[floa
 
     Reference: Naeem et al., Reliable fidelity and diversity metrics for generative models, 2020.
     """
+    from sklearn.neighbors import NearestNeighbors
+
     k = checks.check_int(k, "k")
     real, generated = _flat(real), _flat(generated)
     if real.shape[1] != generated.shape[1] or len(real) <= k or not len(generated):

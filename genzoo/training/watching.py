@@ -8,7 +8,6 @@ from typing import Any
 
 import keras
 import numpy as np
-from sklearn.neighbors import NearestNeighbors
 
 from genzoo.core import checks
 from genzoo.core.errors import CollapseWarning, InvalidInputError, OutputExistsError
@@ -21,6 +20,7 @@ _STRIP_COLUMNS = 12
 _LEAST_COVERAGE = 0.05
 _LEAST_SPREAD = 0.25
 _SATURATED = 0.99
+_SEEN = ("collapsed", "_looks", "_bad_looks", "_coverage_before")
 
 
 class SampleGrid(keras.callbacks.Callback):
@@ -83,6 +83,14 @@ class SampleGrid(keras.callbacks.Callback):
                 f"{type(self.model).__name__} with event_shape={shape}"
             )
         self.directory.mkdir(parents=True, exist_ok=True)
+
+    def get_state(self):
+        """Return what a checkpoint keeps."""
+        return {"strip": list(self._strip)}
+
+    def set_state(self, state):
+        """Take back what `get_state` returned."""
+        self._strip = list(state["strip"])
 
     def on_epoch_end(self, epoch, logs=None):
         if (epoch + 1) % self.every:
@@ -174,6 +182,15 @@ class CollapseMonitor(keras.callbacks.Callback):
         self._looks, self._bad_looks, self._coverage_before = 0, 0, 1.0
         self._real_spread = _spread(self._real)
 
+    def get_state(self):
+        """Return what a checkpoint keeps."""
+        return {name: getattr(self, name) for name in _SEEN}
+
+    def set_state(self, state):
+        """Take back what `get_state` returned."""
+        for name in _SEEN:
+            setattr(self, name, state[name])
+
     def _flat(self, rows):
         return np.asarray(self._features(rows), np.float64).reshape(len(rows), -1)
 
@@ -213,8 +230,7 @@ class CollapseMonitor(keras.callbacks.Callback):
             "spread": _spread(made) / max(self._real_spread, 1e-12),
         }
         if self._labels is not None:
-            nearest = NearestNeighbors(n_neighbors=1).fit(self._real)
-            at = nearest.kneighbors(made, return_distance=False)[:, 0]
+            at = _neighbors(self._real, 1).kneighbors(made, return_distance=False)[:, 0]
             found["classes_found"] = len(np.unique(self._labels[at]))
         return found
 
@@ -242,7 +258,14 @@ class CollapseMonitor(keras.callbacks.Callback):
 
 def _spread(rows: np.ndarray) -> float:
     """Return the mean distance of a row to the nearest other."""
-    return float(NearestNeighbors(n_neighbors=2).fit(rows).kneighbors(rows)[0][:, 1].mean())
+    return float(_neighbors(rows, 2).kneighbors(rows)[0][:, 1].mean())
+
+
+def _neighbors(rows: np.ndarray, count: int) -> Any:
+    # whoever trains without this callback need not wait for scikit-learn
+    from sklearn.neighbors import NearestNeighbors
+
+    return NearestNeighbors(n_neighbors=count).fit(rows)
 
 
 def _save(axes: Any, path: Path) -> None:

@@ -76,6 +76,14 @@ class _PhaseSwitch(keras.callbacks.Callback):
         self._ended_early = False
         self._learning_rate = self._rate()
 
+    def get_state(self):
+        """Return what a checkpoint keeps."""
+        return {"ended_early": self._ended_early, "learning_rate": self._learning_rate}
+
+    def set_state(self, state):
+        """Take back what `get_state` returned."""
+        self._ended_early, self._learning_rate = state["ended_early"], state["learning_rate"]
+
     def on_epoch_begin(self, epoch, logs=None):
         phase = int(epoch >= self._first_epochs or self._ended_early)
         if phase > self.model.phase:
