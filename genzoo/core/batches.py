@@ -56,12 +56,15 @@ class ArrayData:
 
         A last batch that would leave one of the replicas without rows is left out.
         """
+        whole, left = divmod(len(self), batch_size)
+        num_batches = whole + _reaches_all(left, num_replicas)
+        if not shuffle and not self._on_disk():
+            return self._slices(batch_size, num_batches)
         order = tf.data.Dataset.range(len(self))
         if shuffle:
             order = order.shuffle(len(self), seed=seed, reshuffle_each_iteration=True)
-        whole, left = divmod(len(self), batch_size)
-        order = order.batch(batch_size).take(whole + _reaches_all(left, num_replicas))
-        if any(isinstance(rows, np.memmap) for rows in self.rows.values()):
+        order = order.batch(batch_size).take(num_batches)
+        if self._on_disk():
             return order.map(self._read, num_parallel_calls=2).prefetch(tf.data.AUTOTUNE)
         tensors = {name: tf.convert_to_tensor(rows) for name, rows in self.rows.items()}
         gathered = order.map(
@@ -70,6 +73,20 @@ class ArrayData:
             deterministic=True,
         )
         return gathered.prefetch(tf.data.AUTOTUNE)
+
+    def _on_disk(self) -> bool:
+        return any(isinstance(rows, np.memmap) for rows in self.rows.values())
+
+    def _slices(self, batch_size: int, num_batches: int) -> tf.data.Dataset:
+        tensors = {name: tf.convert_to_tensor(rows) for name, rows in self.rows.items()}
+        sliced = tf.data.Dataset.range(num_batches).map(
+            lambda i: {
+                name: rows[i * batch_size : (i + 1) * batch_size] for name, rows in tensors.items()
+            },
+            num_parallel_calls=2,
+            deterministic=True,
+        )
+        return sliced.prefetch(tf.data.AUTOTUNE)
 
     def _read(self, index: tf.Tensor) -> Batch:
         def read(i):
@@ -92,9 +109,12 @@ class StreamData:
         dtype: Floats are cast to it.
         batch_size: Rows a batch where the data set is not batched yet.
         steps: Batches an epoch, for endless data sets.
+        missing: Whether NaN stands for a missing value.
     """
 
-    def __init__(self, dataset, event_shape, has_context, dtype, batch_size, steps=None):
+    def __init__(
+        self, dataset, event_shape, has_context, dtype, batch_size, steps=None, *, missing=False
+    ):
         spec = dataset.element_spec
         named = _name_parts(spec, has_context)
         shape = named["x"].shape
@@ -121,13 +141,14 @@ class StreamData:
             self._dataset = self._dataset.batch(batch_size)
         self.dtype = named["x"].dtype.as_numpy_dtype
         self.steps = steps
+        self._missing = missing
 
     def batches(self, batch_size: int) -> Iterator[Batch]:
         """Yield one epoch as arrays, in the sizes that the stream has."""
         dataset = self._dataset if self.steps is None else self._dataset.take(self.steps)
         for batch in dataset:
             arrays = {name: value.numpy() for name, value in batch.items()}
-            check_finite(arrays["x"], "x")
+            check_finite(arrays["x"], "x", missing=self._missing)
             yield arrays
 
     def num_batches(self, batch_size: int) -> int:
@@ -179,15 +200,17 @@ def _name_parts(element: Any, has_context: bool) -> Batch:
     return parts
 
 
-def check_rows(x: Any, event_shape: tuple[int, ...], dtype: str, name: str = "x") -> np.ndarray:
-    """Return `x` checked, floats as `dtype`."""
-    array = check_array(x, event_shape, name)
+def check_rows(
+    x: Any, event_shape: tuple[int, ...], dtype: str, name: str = "x", *, missing: bool = False
+) -> np.ndarray:
+    """Return `x` checked, floats as `dtype`; with `missing`, NaN passes."""
+    array = check_array(x, event_shape, name, missing=missing)
     # a memory map stays on disk; the graph casts its batches
     if array.dtype.kind == "f" and array.dtype != dtype and not isinstance(array, np.memmap):
         with np.errstate(over="ignore"):
             cast = np.asarray(array, dtype)
         if cast.dtype.itemsize < array.dtype.itemsize:
-            check_finite(cast, f"{name} cast to {dtype}")
+            check_finite(cast, f"{name} cast to {dtype}", missing=missing)
         return cast
     return array
 

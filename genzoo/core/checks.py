@@ -97,25 +97,30 @@ def check_units(units: Any, name: str = "hidden_units") -> tuple[int, ...]:
     return tuple(check_int(n, name) for n in units)
 
 
-def check_finite(x: np.ndarray, name: str) -> None:
-    """Refuse NaN and infinity, naming the first row that holds one."""
+def check_finite(x: np.ndarray, name: str, *, missing: bool = False) -> None:
+    """Refuse infinity and, unless it stands for a `missing` value, NaN; name the first such row."""
     if x.dtype.kind != "f":
         return
     for start in range(0, len(x), _ROWS_AT_A_TIME):
         rows = x[start : start + _ROWS_AT_A_TIME]
-        finite = np.isfinite(rows)
+        finite = ~np.isinf(rows) if missing else np.isfinite(rows)
         if not finite.all():
             bad = ~finite.reshape(len(rows), -1).all(axis=1)
             first = start + int(np.argmax(bad))
-            kind = "NaN" if np.isnan(x[first]).any() else "infinity"
+            kind = "infinity" if missing or not np.isnan(x[first]).any() else "NaN"
             raise InvalidInputError(
                 f"Expected {name} to be finite. Received: {name} with {kind} in row {first}. "
                 "Drop or impute such rows first, for example with sklearn.impute.SimpleImputer."
             )
 
 
-def check_array(x: Any, event_shape: tuple[int, ...], name: str = "x") -> np.ndarray:
-    """Return `x` as a finite numeric array of shape [n, *event_shape], n at least 1."""
+def check_array(
+    x: Any, event_shape: tuple[int, ...], name: str = "x", *, missing: bool = False
+) -> np.ndarray:
+    """Return `x` as a finite numeric array of shape [n, *event_shape], n at least 1.
+
+    With `missing`, NaN stands for a missing value and passes.
+    """
     try:
         array = np.asanyarray(x)
     except ValueError as error:
@@ -137,7 +142,7 @@ def check_array(x: Any, event_shape: tuple[int, ...], name: str = "x") -> np.nda
             f"Expected {name} of shape (n, {_shown(event_shape)}). "
             f"Received: {name}.shape={array.shape}. {_shape_remedy(array.shape, event_shape)}"
         )
-    check_finite(array, name)
+    check_finite(array, name, missing=missing)
     return array
 
 

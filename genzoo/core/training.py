@@ -63,6 +63,8 @@ class TrainableModel(keras.Model):
     default_steps_per_execution = 8
     shuffles = True
     mixed_precision = False
+    # whether NaN in x stands for a missing value
+    takes_missing = False
 
     def __init__(
         self,
@@ -325,9 +327,17 @@ class TrainableModel(keras.Model):
                     f"Received: context of shape {np.shape(context)} beside a tf.data.Dataset"
                 )
             return StreamData(
-                x, self.event_shape, bool(self.context_size), self.float_dtype, batch_size, steps
+                x,
+                self.event_shape,
+                bool(self.context_size),
+                self.float_dtype,
+                batch_size,
+                steps,
+                missing=self.takes_missing,
             )
-        rows = {"x": check_rows(x, self.event_shape, self.float_dtype)}
+        rows = {
+            "x": check_rows(x, self.event_shape, self.float_dtype, missing=self.takes_missing)
+        }
         encoded = self.context_spec.check(context, len(rows["x"]), self._class_name())
         if encoded is not None:
             rows["context"] = encoded
