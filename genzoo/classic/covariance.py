@@ -71,6 +71,11 @@ class Full:
             _refuse_singular()
 
     @staticmethod
+    def invert(factor):
+        """Return the inverses of triangular factors."""
+        return np.tril(np.linalg.inv(factor))
+
+    @staticmethod
     def to_covariance(factor):
         return factor @ np.swapaxes(factor, -1, -2)
 
@@ -154,6 +159,10 @@ class Diagonal:
         if not (covariance > 0).all():
             _refuse_singular()
         return np.sqrt(covariance)
+
+    @staticmethod
+    def invert(factor):
+        return 1 / factor
 
     @staticmethod
     def to_covariance(factor):

@@ -101,8 +101,11 @@ class EMModel(DensityModel):
         """Return the shapes of the sufficient statistics by name."""
         raise NotImplementedError
 
-    def _expect(self, x: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-        """Hook, in graph: log p(x) [n] and the batch's sums of sufficient statistics."""
+    def _expect(self, x: tf.Tensor, *weight: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        """Hook, in graph: log p(x) [n] and the batch's sums of sufficient statistics.
+
+        With `takes_sample_weight` it may get the rows' weights [n] beside.
+        """
         raise NotImplementedError
 
     def _maximize(self, statistics: dict[str, np.ndarray]) -> None:
@@ -129,12 +132,16 @@ class EMModel(DensityModel):
         """Add a batch's statistics; the parameters stay."""
         inputs = data[0] if isinstance(data, tuple) else data
         x, _ = self._to_real(inputs["x"], make_seed(0), 0)
-        log_prob, statistics = self._expect(x)
-        count = tf.shape(x)[0]
-        wide = tf.cast(log_prob, tf.float64)
-        self._sums.add({**statistics, "count": count, "log_prob": tf.reduce_sum(wide)})
+        wide = tf.ones(tf.shape(x)[:1], tf.float64)
+        if "sample_weight" in inputs:
+            wide = tf.cast(inputs["sample_weight"], tf.float64)
+            log_prob, statistics = self._expect(x, tf.cast(wide, self.float_dtype))
+        else:
+            log_prob, statistics = self._expect(x)
+        total = tf.reduce_sum(wide * tf.cast(log_prob, tf.float64))
+        self._sums.add({**statistics, "count": tf.reduce_sum(wide), "log_prob": total})
         # a replica may have no rows
-        self._loss_tracker.update_state(-log_prob)
+        self._loss_tracker.update_state(-log_prob, sample_weight=wide)
         return self.compute_metrics(inputs, None, log_prob)
 
     def fit(self, x: Any, context: Any = None, *, callbacks: Any = None, **arguments: Any):
@@ -174,7 +181,7 @@ class EMModel(DensityModel):
 
         def dequantize(first_row, batch):
             real, _ = self._to_real(batch["x"], make_seed(0), first_row)
-            return first_row + tf.shape(real, tf.int64)[0], {"x": real}
+            return first_row + tf.shape(real, tf.int64)[0], {**batch, "x": real}
 
         start = tf.constant(0, tf.int64)
         return dataset.scan(start, dequantize).prefetch(tf.data.AUTOTUNE)
