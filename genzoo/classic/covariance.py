@@ -56,6 +56,22 @@ class Full:
         return covariance
 
     @staticmethod
+    def own_moments(whitening, weights, reg_covar, d):
+        """Return the whitened moments that leave covariances as they are."""
+        inverse = whitening @ np.swapaxes(whitening, -1, -2)
+        return weights[:, None, None] * (np.eye(whitening.shape[-1]) - reg_covar * inverse)
+
+    @staticmethod
+    def to_full(covariance, k, d):
+        """Return covariances as matrices, [K, D, D]."""
+        return np.broadcast_to(covariance, (k, d, d))
+
+    @staticmethod
+    def num_parameters(k, d):
+        """Return the number of free parameters of the covariances."""
+        return k * d * (d + 1) // 2
+
+    @staticmethod
     def from_scatter(scatter, counts, reg_covar):
         """Return covariances from the sums [K, D, D] of squares about the means."""
         covariance = scatter / counts[:, None, None]
@@ -115,6 +131,14 @@ class Tied(Full):
         return factor @ central @ factor.T + reg_covar * np.eye(len(factor))
 
     @staticmethod
+    def own_moments(whitening, weights, reg_covar, d):
+        return weights.sum() * (np.eye(len(whitening)) - reg_covar * whitening @ whitening.T)
+
+    @staticmethod
+    def num_parameters(k, d):
+        return d * (d + 1) // 2
+
+    @staticmethod
     def from_scatter(scatter, counts, reg_covar):
         return scatter.sum(axis=0) / counts.sum() + reg_covar * np.eye(scatter.shape[1])
 
@@ -149,6 +173,18 @@ class Diagonal:
     @staticmethod
     def update(moments, shift, counts, factor, reg_covar):
         return (moments / counts[:, None] - shift**2) * factor**2 + reg_covar
+
+    @staticmethod
+    def own_moments(whitening, weights, reg_covar, d):
+        return weights[:, None] * (1 - reg_covar * whitening**2)
+
+    @staticmethod
+    def to_full(covariance, k, d):
+        return covariance[:, :, None] * np.eye(d)
+
+    @staticmethod
+    def num_parameters(k, d):
+        return k * d
 
     @staticmethod
     def from_scatter(scatter, counts, reg_covar):
@@ -196,6 +232,19 @@ class Spherical(Diagonal):
     def update(moments, shift, counts, factor, reg_covar):
         wide = np.broadcast_to(factor[:, None], shift.shape)
         return Diagonal.update(moments, shift, counts, wide, reg_covar).mean(axis=1)
+
+    @staticmethod
+    def own_moments(whitening, weights, reg_covar, d):
+        own = weights * (1 - reg_covar * whitening**2)
+        return np.broadcast_to(own[:, None], (len(own), d))
+
+    @staticmethod
+    def to_full(covariance, k, d):
+        return covariance[:, None, None] * np.eye(d)
+
+    @staticmethod
+    def num_parameters(k, d):
+        return k
 
     @staticmethod
     def from_scatter(scatter, counts, reg_covar):

@@ -55,6 +55,9 @@ class _MaximizationStep(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         self.model.reset_statistics()
 
+    def on_train_batch_end(self, batch, logs=None):
+        self.model.end_batch()
+
     def on_epoch_end(self, epoch, logs=None):
         bound = self.model.maximize()
         self.model.lower_bound_ = bound
@@ -120,6 +123,9 @@ class EMModel(DensityModel):
                 self._sums = _Sums({**own, **self.statistic_shapes()})
         with self.distribute_strategy.scope():
             self._sums.reset()
+
+    def end_batch(self) -> None:
+        """Hook: what follows a batch within an iteration."""
 
     def maximize(self) -> float:
         """Update the parameters; return the mean log-likelihood before that, in nats."""
