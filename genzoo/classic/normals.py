@@ -77,23 +77,22 @@ class Normals:
     # Which graph
 
     def _choose(self, x, of_complete: Callable, of_missing: Callable):
-        """Return the function's result, computed in float64 where float32 would lose digits."""
+        """Return the function's result; in float64 where float32 would lose digits."""
 
-        def in_type(function):
+        def in_float64(function):
+            by_row, statistics = function(self._cast(tf.float64), tf.cast(x, tf.float64))
+            return tf.cast(by_row, x.dtype), statistics
+
+        def complete():
             if x.dtype == tf.float64:
-                return function(self, x)
-
-            def in_float64():
-                by_row, statistics = function(self._cast(tf.float64), tf.cast(x, tf.float64))
-                return tf.cast(by_row, x.dtype), statistics
-
+                return of_complete(self, x)
             far = self._reach() > _FLOAT32_REACH[self.covariance_type]
-            return tf.cond(far, in_float64, lambda: function(self, x))
+            return tf.cond(far, lambda: in_float64(of_complete), lambda: of_complete(self, x))
 
         if not self.has_missing:
-            return in_type(of_complete)
+            return complete()
         any_missing = tf.reduce_any(tf.math.is_nan(x))
-        return tf.cond(any_missing, lambda: in_type(of_missing), lambda: in_type(of_complete))
+        return tf.cond(any_missing, lambda: in_float64(of_missing), complete)
 
     def _cast(self, dtype) -> "Normals":
         means, whitening, log_scale = (
