@@ -3,7 +3,7 @@
 import importlib
 
 from genzoo._version import __version__
-from genzoo.classic import GaussianMixture
+from genzoo.classic import BayesianGaussianMixture, GaussianMixture
 from genzoo.core.density import DensityModel
 from genzoo.core.errors import GenzooError, NoDensityError, NotFittedError
 from genzoo.core.likelihood import Likelihood
@@ -46,6 +46,7 @@ __all__ = [
     "VAE",
     "VAECNN",
     "WGANGP",
+    "BayesianGaussianMixture",
     "ConditionalGAN",
     "CycleGAN",
     "DensityModel",

@@ -6,6 +6,11 @@ _SMALL_GAN = {"latent_dim": 2, "generator_units": (16,), "discriminator_units": 
 
 TINY = {
     "acgan": {**_SMALL_GAN, "filters": 4},
+    "bayesian_gaussian_mixture": {
+        "num_components": 3,
+        "covariance_type": "diag",
+        "reg_covar": 1e-3,
+    },
     "conditional_gan": {**_SMALL_GAN, "filters": 4},
     "cyclegan": {"filters": 4, "num_blocks": 1},
     "dcgan": {"latent_dim": 2, "filters": 4},
@@ -43,7 +48,7 @@ TINY = {
 }
 
 # models without trainable weights: EM sets the parameters itself
-NO_GRADIENTS = {"gaussian_mixture"}
+NO_GRADIENTS = {"bayesian_gaussian_mixture", "gaussian_mixture"}
 
 # models that cannot do without labels: tests/test_gans.py has their contract
 NEEDS_LABELS = {"acgan", "conditional_gan"}
@@ -61,7 +66,7 @@ IMAGES_ONLY = {"dcgan"}
 DEALS_BATCHES = {"wgan_gp"}
 
 # models that take no context
-UNCONDITIONAL = {"gaussian_mixture"}
+UNCONDITIONAL = {"bayesian_gaussian_mixture", "gaussian_mixture"}
 
 
 def tiny(name: str, event_shape=(8, 8, 1), **arguments):

@@ -56,6 +56,22 @@ class Full:
         return covariance
 
     @staticmethod
+    def own_moments(whitening, weights, reg_covar, d):
+        """Return the whitened moments that leave covariances as they are."""
+        inverse = whitening @ np.swapaxes(whitening, -1, -2)
+        return weights[:, None, None] * (np.eye(whitening.shape[-1]) - reg_covar * inverse)
+
+    @staticmethod
+    def to_full(covariance, k, d):
+        """Return covariances as matrices, [K, D, D]."""
+        return np.broadcast_to(covariance, (k, d, d))
+
+    @staticmethod
+    def num_parameters(k, d):
+        """Return the number of free parameters of the covariances."""
+        return k * d * (d + 1) // 2
+
+    @staticmethod
     def from_scatter(scatter, counts, reg_covar):
         """Return covariances from the sums [K, D, D] of squares about the means."""
         covariance = scatter / counts[:, None, None]
@@ -69,6 +85,11 @@ class Full:
             return np.linalg.cholesky(covariance)
         except np.linalg.LinAlgError:
             _refuse_singular()
+
+    @staticmethod
+    def invert(factor):
+        """Return the inverses of triangular factors."""
+        return np.tril(np.linalg.inv(factor))
 
     @staticmethod
     def to_covariance(factor):
@@ -110,6 +131,14 @@ class Tied(Full):
         return factor @ central @ factor.T + reg_covar * np.eye(len(factor))
 
     @staticmethod
+    def own_moments(whitening, weights, reg_covar, d):
+        return weights.sum() * (np.eye(len(whitening)) - reg_covar * whitening @ whitening.T)
+
+    @staticmethod
+    def num_parameters(k, d):
+        return d * (d + 1) // 2
+
+    @staticmethod
     def from_scatter(scatter, counts, reg_covar):
         return scatter.sum(axis=0) / counts.sum() + reg_covar * np.eye(scatter.shape[1])
 
@@ -146,6 +175,18 @@ class Diagonal:
         return (moments / counts[:, None] - shift**2) * factor**2 + reg_covar
 
     @staticmethod
+    def own_moments(whitening, weights, reg_covar, d):
+        return weights[:, None] * (1 - reg_covar * whitening**2)
+
+    @staticmethod
+    def to_full(covariance, k, d):
+        return covariance[:, :, None] * np.eye(d)
+
+    @staticmethod
+    def num_parameters(k, d):
+        return k * d
+
+    @staticmethod
     def from_scatter(scatter, counts, reg_covar):
         return np.einsum("kdd->kd", scatter) / counts[:, None] + reg_covar
 
@@ -154,6 +195,10 @@ class Diagonal:
         if not (covariance > 0).all():
             _refuse_singular()
         return np.sqrt(covariance)
+
+    @staticmethod
+    def invert(factor):
+        return 1 / factor
 
     @staticmethod
     def to_covariance(factor):
@@ -187,6 +232,19 @@ class Spherical(Diagonal):
     def update(moments, shift, counts, factor, reg_covar):
         wide = np.broadcast_to(factor[:, None], shift.shape)
         return Diagonal.update(moments, shift, counts, wide, reg_covar).mean(axis=1)
+
+    @staticmethod
+    def own_moments(whitening, weights, reg_covar, d):
+        own = weights * (1 - reg_covar * whitening**2)
+        return np.broadcast_to(own[:, None], (len(own), d))
+
+    @staticmethod
+    def to_full(covariance, k, d):
+        return covariance[:, None, None] * np.eye(d)
+
+    @staticmethod
+    def num_parameters(k, d):
+        return k
 
     @staticmethod
     def from_scatter(scatter, counts, reg_covar):

@@ -55,6 +55,9 @@ class _MaximizationStep(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         self.model.reset_statistics()
 
+    def on_train_batch_end(self, batch, logs=None):
+        self.model.end_batch()
+
     def on_epoch_end(self, epoch, logs=None):
         bound = self.model.maximize()
         self.model.lower_bound_ = bound
@@ -101,8 +104,11 @@ class EMModel(DensityModel):
         """Return the shapes of the sufficient statistics by name."""
         raise NotImplementedError
 
-    def _expect(self, x: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-        """Hook, in graph: log p(x) [n] and the batch's sums of sufficient statistics."""
+    def _expect(self, x: tf.Tensor, *weight: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        """Hook, in graph: log p(x) [n] and the batch's sums of sufficient statistics.
+
+        With `takes_sample_weight` it may get the rows' weights [n] beside.
+        """
         raise NotImplementedError
 
     def _maximize(self, statistics: dict[str, np.ndarray]) -> None:
@@ -118,6 +124,9 @@ class EMModel(DensityModel):
         with self.distribute_strategy.scope():
             self._sums.reset()
 
+    def end_batch(self) -> None:
+        """Hook: what follows a batch within an iteration."""
+
     def maximize(self) -> float:
         """Update the parameters; return the mean log-likelihood before that, in nats."""
         sums = self._sums.read()
@@ -129,12 +138,16 @@ class EMModel(DensityModel):
         """Add a batch's statistics; the parameters stay."""
         inputs = data[0] if isinstance(data, tuple) else data
         x, _ = self._to_real(inputs["x"], make_seed(0), 0)
-        log_prob, statistics = self._expect(x)
-        count = tf.shape(x)[0]
-        wide = tf.cast(log_prob, tf.float64)
-        self._sums.add({**statistics, "count": count, "log_prob": tf.reduce_sum(wide)})
+        wide = tf.ones(tf.shape(x)[:1], tf.float64)
+        if "sample_weight" in inputs:
+            wide = tf.cast(inputs["sample_weight"], tf.float64)
+            log_prob, statistics = self._expect(x, tf.cast(wide, self.float_dtype))
+        else:
+            log_prob, statistics = self._expect(x)
+        total = tf.reduce_sum(wide * tf.cast(log_prob, tf.float64))
+        self._sums.add({**statistics, "count": tf.reduce_sum(wide), "log_prob": total})
         # a replica may have no rows
-        self._loss_tracker.update_state(-log_prob)
+        self._loss_tracker.update_state(-log_prob, sample_weight=wide)
         return self.compute_metrics(inputs, None, log_prob)
 
     def fit(self, x: Any, context: Any = None, *, callbacks: Any = None, **arguments: Any):
@@ -174,7 +187,7 @@ class EMModel(DensityModel):
 
         def dequantize(first_row, batch):
             real, _ = self._to_real(batch["x"], make_seed(0), first_row)
-            return first_row + tf.shape(real, tf.int64)[0], {"x": real}
+            return first_row + tf.shape(real, tf.int64)[0], {**batch, "x": real}
 
         start = tf.constant(0, tf.int64)
         return dataset.scan(start, dequantize).prefetch(tf.data.AUTOTUNE)

@@ -4,37 +4,41 @@ import math
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
-from genzoo.classic.covariance import COVARIANCES
-from genzoo.classic.em import EMModel
-from genzoo.core.checks import check_choice, check_int, check_number
+from genzoo.classic.mixture import NormalMixture
+from genzoo.core.checks import check_number
 from genzoo.core.errors import InvalidInputError
-from genzoo.core.lazy import tfp
-from genzoo.core.random import make_seed
 from genzoo.core.registry import register
-
-_START_ROWS = 20_000
 
 
 @register("gaussian_mixture")
-class GaussianMixture(EMModel):
+class GaussianMixture(NormalMixture):
     """A mixture of Gaussians with scikit-learn's parametrisation.
 
     Args:
         event_shape: Shape of one example; D values in all.
         num_components: Number of components K.
         covariance_type: `"full"`, `"tied"`, `"diag"` or `"spherical"`.
+        init: Where EM begins: `"kmeans"`, `"k-means++"`, `"random_from_data"` or `"random"`, over
+            up to 20,000 rows (scikit-learn's `init_params`).
+        n_init: Starts of the first `fit`, of which the one of the best likelihood is kept.
         reg_covar: Added to the diagonal of the covariances, in squared units of the data.
         tol: `fit` stops when the mean log-likelihood changes by less, in nats an example.
+        step_exponent: `None` for full EM, an update an epoch. A number a above 0.5 and up to 1
+            for stepwise EM: update t = 0, 1, ... follows each batch, with step size (t + 2)^-a.
         weights_init, means_init, covariances_init: Start from these (shapes as of the
-            attributes); what is `None` starts from k-means clusters of up to 20,000 rows.
+            attributes) in place of what `init` gives.
         **model_arguments: `levels`, `seed`, `name`, `dtype`; see `TrainableModel`.
+
+    NaN in `x` is a missing value. It is marginalised, exactly, in `fit`, `log_prob` and
+    `predict_proba`; see `condition` and `impute`. Values should be missing at random: whether a
+    value is missing may depend on what was seen of its row, but not on the value.
 
     Attributes:
         weights_: [K]. means_: [K, D].
         covariances_: [K, D, D], [D, D], [K, D] or [K] by `covariance_type`.
-        converged_, n_iter_, lower_bound_: see `EMModel`.
+        converged_, n_iter_, lower_bound_: Of the best start; see `EMModel`.
+        num_updates_: Updates of stepwise EM so far.
 
     Example:
 
@@ -44,200 +48,123 @@ class GaussianMixture(EMModel):
     >>> model.means_.shape, model.converged_
     ((8, 2), True)
 
-    Reference: Bishop, Pattern recognition and machine learning, section 9.2, 2006.
+    Reference: Bishop, Pattern recognition and machine learning, section 9.2, 2006. Cappé and
+    Moulines, On-line expectation-maximization algorithm for latent data models, 2009. Liang and
+    Klein, Online EM for unsupervised models, 2009 (step sizes).
     """
 
     def __init__(
         self,
         event_shape: tuple[int, ...] | int,
         *,
-        num_components: int = 10,
-        covariance_type: str = "full",
-        reg_covar: float = 1e-6,
-        tol: float = 1e-3,
+        step_exponent: float | None = None,
         weights_init: Any = None,
         means_init: Any = None,
         covariances_init: Any = None,
-        **model_arguments: Any,
+        **mixture_arguments: Any,
     ):
-        super().__init__(event_shape, tol=tol, **model_arguments)
-        if self.context_size:
-            raise InvalidInputError(
-                "Expected no context: GaussianMixture is unconditional. Received: "
-                f"num_classes={self.num_classes!r}, context_dim={self.context_dim!r}. "
-                "Fit one mixture a class, or use a conditional RealNVP."
-            )
-        self.num_components = check_int(num_components, "num_components")
-        self.covariance_type = check_choice(covariance_type, COVARIANCES, "covariance_type")
-        self.reg_covar = check_number(reg_covar, "reg_covar")
-        self._covariance = COVARIANCES[covariance_type]
+        super().__init__(event_shape, **mixture_arguments)
+        self.step_exponent = _check_exponent(step_exponent)
+        if self.step_exponent is not None:
+            self.shuffles, self.default_steps_per_execution = True, 1
         k, d = self.num_components, self.event_size
         factor_shape = self._covariance.factor_shape(k, d)
         self.weights_init = _check_start(weights_init, (k,), "weights_init")
         self.means_init = _check_start(means_init, (k, d), "means_init")
         self.covariances_init = _check_start(covariances_init, factor_shape, "covariances_init")
-        self._log_weights = self._parameter("log_weights", (k,))
-        self._means = self._parameter("means", (k, d))
-        self._factor = self._parameter("factor", factor_shape)
-        self.built = True
+        self.num_updates_ = 0
 
-    def _parameter(self, name, shape):
-        return self.add_weight(shape=shape, initializer="zeros", trainable=False, name=name)
+    # Training
 
-    # Parameters
-
-    @property
-    def weights_(self) -> np.ndarray:
-        self._check_fitted("weights_")
-        return np.exp(np.asarray(self._log_weights))
-
-    @property
-    def means_(self) -> np.ndarray:
-        self._check_fitted("means_")
-        return np.asarray(self._means)
-
-    @property
-    def covariances_(self) -> np.ndarray:
-        self._check_fitted("covariances_")
-        return self._covariance.to_covariance(np.asarray(self._factor))
-
-    def _set_parameters(self, weights, means, covariances) -> None:
-        factor = self._covariance.to_factor(np.asarray(covariances, np.float64))
-        if not (np.isfinite(factor).all() and np.isfinite(means).all()):
-            raise InvalidInputError(
-                "Expected finite parameters. Received: an overflow in the M step. "
-                "Standardise the data, or increase reg_covar."
-            )
-        with np.errstate(divide="ignore"):
-            self._log_weights.assign(np.log(weights).astype(self.dtype))
-        self._means.assign(np.asarray(means).astype(self.dtype))
-        self._factor.assign(factor.astype(self.dtype))
-
-    def _adapt_parts(self, batches):
-        rows = self._start_rows(batches)
-        k, d = self.num_components, self.event_size
-        if len(rows) < k:
-            raise InvalidInputError(
-                f"Expected at least num_components={k} rows. "
-                f"Received: {len(rows)} rows. Use fewer components."
-            )
-        from sklearn.cluster import KMeans
-
-        seed = 0 if self.seed is None else self.seed % 2**32
-        labels = KMeans(k, n_init=1, random_state=seed).fit_predict(rows)
-        counts = np.bincount(labels, minlength=k).astype(np.float64)
-        # as in scikit-learn, an empty cluster gets no more than a rounding error of weight
-        counts += 10 * np.finfo(np.float64).eps
-        means = np.zeros((k, d))
-        np.add.at(means, labels, rows)
-        means /= counts[:, None]
-        scatter = np.zeros((k, d, d))
-        for i in range(k):
-            difference = rows[labels == i] - means[i]
-            scatter[i] = difference.T @ difference
-        covariances = self._covariance.from_scatter(scatter, counts, self.reg_covar)
-        start = {
-            "weights": counts / counts.sum(),
-            "means": means,
-            "covariances": covariances,
-        }
+    def _begin(self, counts, means, covariances):
+        start = {"weights": counts / counts.sum(), "means": means, "covariances": covariances}
         for name in start:
             given = getattr(self, f"{name}_init")
             start[name] = start[name] if given is None else np.asarray(given)
         self._set_parameters(**start)
 
-    def _start_rows(self, batches) -> np.ndarray:
-        """Return up to 20,000 rows in float64, drawn evenly from a stream of any length."""
-        random = np.random.default_rng(0 if self.seed is None else self.seed)
-        kept, keys = np.empty((0, self.event_size)), np.empty(0)
-        for x, _ in self._real_batches(batches()):
-            rows = x.numpy().reshape(len(x), -1).astype(np.float64)
-            kept, keys = np.concatenate([kept, rows]), np.append(keys, random.random(len(rows)))
-            if len(keys) > _START_ROWS:
-                chosen = np.sort(np.argpartition(keys, _START_ROWS)[:_START_ROWS])
-                kept, keys = kept[chosen], keys[chosen]
-        return kept
-
-    # In graph
-
-    def _joint(self, x) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return log p(x, k) [n, K] and the whitened differences [n, K, D]."""
-        rows = tf.reshape(x, [-1, 1, self.event_size])
-        factor = tf.convert_to_tensor(self._factor)
-        whitened = self._covariance.whiten(rows - self._means, factor)
-        log_norm = 0.5 * self.event_size * math.log(2 * math.pi)
-        log_norm += self._covariance.log_det(factor, self.event_size)
-        squares = tf.reduce_sum(tf.square(whitened), axis=-1)  # [n, K]
-        return self._log_weights - log_norm - 0.5 * squares, whitened
-
-    def _log_weight(self, x, context, seed, first_row):
-        return tf.reduce_logsumexp(self._joint(x)[0], axis=1)
-
-    def statistic_shapes(self):
-        k, d = self.num_components, self.event_size
-        return {"counts": (k,), "sums": (k, d), "moments": self._covariance.moment_shape(k, d)}
-
-    def _expect(self, x):
-        joint, whitened = self._joint(x)
-        log_prob = tf.reduce_logsumexp(joint, axis=1)
-        responsibility = tf.exp(joint - log_prob[:, None])  # [n, K]
-        return log_prob, {
-            "counts": tf.reduce_sum(responsibility, axis=0),
-            "sums": tf.einsum("nk,nkd->kd", responsibility, whitened),
-            "moments": self._covariance.moments(responsibility, whitened),
-        }
-
-    def _maximize(self, statistics):
-        counts = statistics["counts"] + 10 * np.finfo(np.float64).eps
-        factor = np.asarray(self._factor, np.float64)
-        shift = statistics["sums"] / counts[:, None]
-        means = np.asarray(self._means, np.float64) + self._covariance.to_shift(shift, factor)
-        covariances = self._covariance.update(
-            statistics["moments"], shift, counts, factor, self.reg_covar
-        )
+    def _update(self, counts, means, covariances):
         self._set_parameters(counts / counts.sum(), means, covariances)
 
-    def _sample(self, n, context, temperature, seed):
-        component_seed, noise_seed = tf.unstack(tf.random.split(seed))
-        component = tf.random.stateless_categorical(
-            self._log_weights[None], n, component_seed, dtype=tf.int32
-        )[0]
-        noise = tf.random.stateless_normal([n, self.event_size], noise_seed, dtype=self.float_dtype)
-        factor = tf.convert_to_tensor(self._factor)
-        colored = self._covariance.color(noise, component, factor, self.num_components)
-        x = tf.gather(tf.convert_to_tensor(self._means), component) + temperature * colored
-        return tf.reshape(x, [n, *self.event_shape])
+    def reset_statistics(self):
+        super().reset_statistics()
+        self._seen = {"count": 0.0, "log_prob": 0.0}
 
-    def distribution(self, context=None):
-        """Return the `tfd.MixtureSameFamily` over flattened data, [D]."""
-        tfd = tfp.distributions
+    def end_batch(self):
+        """Update the parameters after a batch, in stepwise EM.
+
+        The running statistics are those that would give the present parameters, so that they
+        need no place of their own.
+        """
+        if self.step_exponent is None:
+            return
+        sums = self._sums.read()
+        if not sums["count"]:
+            return
+        with self.distribute_strategy.scope():
+            self._sums.reset()
+            self._blend(sums, (self.num_updates_ + 2) ** -self.step_exponent)
+        self.num_updates_ += 1
+        for name in self._seen:
+            self._seen[name] += float(sums[name])
+
+    def _blend(self, sums, step) -> None:
+        whitening, weights = np.array(self._whitening, np.float64), np.array(self._weights)
+        own = self._covariance.own_moments(whitening, weights, self.reg_covar, self.event_size)
+        present = {"counts": weights, "sums": 0.0, "moments": own}
+        blended = {
+            name: (1 - step) * value + step * sums[name] / sums["count"]
+            for name, value in present.items()
+        }
+        self._maximize(blended)
+
+    def maximize(self):
+        if self.step_exponent is None:
+            return super().maximize()
+        return self._seen["log_prob"] / max(self._seen["count"], 1e-300)
+
+    def fitted_state(self):
+        return {**super().fitted_state(), "num_updates_": self.num_updates_}
+
+    def restore_state(self, state):
+        super().restore_state(state)
+        self.num_updates_ = state["num_updates_"]
+
+    # Choosing the number of components
+
+    def bic(self, x: Any, **arguments: Any) -> float:
+        """Return the Bayesian information criterion on `x`, in nats times 2; lower is better.
+
+        Args:
+            x: Rows, complete or not.
+            **arguments: As in `log_prob`.
+        """
+        log_prob = self.log_prob(x, **arguments)
+        return self._num_parameters() * math.log(len(log_prob)) - 2 * log_prob.sum(dtype=np.float64)
+
+    def aic(self, x: Any, **arguments: Any) -> float:
+        """Return Akaike's information criterion on `x`, in nats times 2; lower is better.
+
+        Args:
+            x: Rows, complete or not.
+            **arguments: As in `log_prob`.
+        """
+        return 2 * self._num_parameters() - 2 * self.log_prob(x, **arguments).sum(dtype=np.float64)
+
+    def _num_parameters(self) -> int:
         k, d = self.num_components, self.event_size
-        factor = tf.convert_to_tensor(self._factor)
-        if self.covariance_type in ("full", "tied"):
-            factor = tf.broadcast_to(factor, [k, d, d])
-            components = tfd.MultivariateNormalTriL(self._means.value, factor)
-        else:
-            scale = factor if self.covariance_type == "diag" else factor[:, None]
-            components = tfd.MultivariateNormalDiag(
-                self._means.value, tf.broadcast_to(scale, [k, d])
-            )
-        return tfd.MixtureSameFamily(tfd.Categorical(logits=self._log_weights.value), components)
+        return k - 1 + k * d + self._covariance.num_parameters(k, d)
 
-    # Outside
 
-    def predict_proba(self, x: Any, *, batch_size: int | None = None, seed: int = 0) -> np.ndarray:
-        """Return the posterior probability of each component, [n, K]."""
-        data, batch_size = self._door_rows("predict_proba", x, None, batch_size)
-
-        def posterior(x, context, first_row, seed):
-            return tf.nn.softmax(self._joint(self._to_real(x, seed, first_row)[0])[0])
-
-        values = self.map_rows("predict_proba", posterior, data, batch_size, make_seed(seed))
-        return np.concatenate(list(values))
-
-    def predict(self, x: Any, *, batch_size: int | None = None, seed: int = 0) -> np.ndarray:
-        """Return the likeliest component of each row, [n] of int."""
-        return self.predict_proba(x, batch_size=batch_size, seed=seed).argmax(axis=1)
+def _check_exponent(value: Any) -> float | None:
+    if value is None:
+        return None
+    if not 0.5 < check_number(value, "step_exponent") <= 1:
+        raise InvalidInputError(
+            "Expected step_exponent above 0.5 and at most 1, so that stepwise EM converges, or "
+            f"None for full EM. Received: step_exponent={value!r}"
+        )
+    return float(value)
 
 
 def _check_start(value: Any, shape: tuple[int, ...], name: str) -> Any:

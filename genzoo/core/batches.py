@@ -1,6 +1,6 @@
 """Data at the door: arrays and streams, checked, as seeded `tf.data` batches.
 
-A batch is a dict with `x` and, for conditional models, `context`.
+A batch is a dict with `x`, for conditional models `context`, and `sample_weight` where given.
 """
 
 import itertools
@@ -118,13 +118,23 @@ class StreamData:
         batch_size: Rows a batch where the data set is not batched yet.
         steps: Batches an epoch, for endless data sets.
         missing: Whether NaN stands for a missing value.
+        weighted: Whether rows may have a `sample_weight`.
     """
 
     def __init__(
-        self, dataset, event_shape, has_context, dtype, batch_size, steps=None, *, missing=False
+        self,
+        dataset,
+        event_shape,
+        has_context,
+        dtype,
+        batch_size,
+        steps=None,
+        *,
+        missing=False,
+        weighted=False,
     ):
         spec = dataset.element_spec
-        named = _name_parts(spec, has_context)
+        named = _name_parts(spec, has_context, weighted)
         shape = named["x"].shape
         batched = shape.rank is None or shape.rank == len(event_shape) + 1
         if shape.rank is not None and tuple(shape[1:] if batched else shape) != event_shape:
@@ -139,7 +149,7 @@ class StreamData:
             )
 
         def to_batch(*element):
-            parts = _name_parts(element if len(element) > 1 else element[0], has_context)
+            parts = _name_parts(element if len(element) > 1 else element[0], has_context, weighted)
             if parts["x"].dtype.is_floating:
                 parts["x"] = tf.cast(parts["x"], dtype)
             return parts
@@ -157,6 +167,8 @@ class StreamData:
         for batch in dataset:
             arrays = {name: value.numpy() for name, value in batch.items()}
             check_finite(arrays["x"], "x", missing=self._missing)
+            if "sample_weight" in arrays:
+                check_weights(arrays["sample_weight"], len(arrays["x"]))
             yield arrays
 
     def num_batches(self, batch_size: int) -> int:
@@ -211,7 +223,7 @@ def reaches_all(rows: Any, num_replicas: int) -> Any:
     return rows > (num_replicas - 1) * ((rows + num_replicas - 1) // num_replicas)
 
 
-def _name_parts(element: Any, has_context: bool) -> Batch:
+def _name_parts(element: Any, has_context: bool, weighted: bool = False) -> Batch:
     wanted = ["x", "context"] if has_context else ["x"]
     if isinstance(element, dict):
         parts = dict(element)
@@ -219,6 +231,8 @@ def _name_parts(element: Any, has_context: bool) -> Batch:
         parts = dict(zip(["x", "context", "sample_weight"], element, strict=False))
     else:
         parts = {"x": element}
+    if weighted and isinstance(element, dict) and "sample_weight" in parts:
+        wanted.append("sample_weight")
     if sorted(parts) != sorted(wanted):
         remedy = (
             "Give (x, context) pairs."
@@ -246,6 +260,18 @@ def check_rows(
             check_finite(cast, f"{name} cast to {dtype}", missing=missing)
         return cast
     return array
+
+
+def check_weights(weights: Any, n: int) -> np.ndarray:
+    """Return the weights of n rows as float64."""
+    array = np.asarray(weights)
+    sound = array.dtype.kind in "bfiu" and array.shape == (n,)
+    if not sound or not np.isfinite(array).all() or (n and array.min() < 0):
+        raise InvalidInputError(
+            f"Expected sample_weight of shape ({n},), numbers of at least 0. "
+            f"Received: sample_weight of shape {array.shape}, dtype {array.dtype}"
+        )
+    return array.astype(np.float64)
 
 
 def check_batch_size(batch_size: Any, default: int) -> int:

@@ -18,6 +18,7 @@ from genzoo.core.batches import (
     StreamData,
     check_batch_size,
     check_rows,
+    check_weights,
 )
 from genzoo.core.context import ContextSpec
 from genzoo.core.errors import InvalidInputError, NotFittedError
@@ -103,6 +104,7 @@ class TrainableModel(keras.Model):
     saves_within_epochs = True
     # whether NaN in x stands for a missing value
     takes_missing = False
+    takes_sample_weight = False
 
     def __init__(
         self,
@@ -180,6 +182,7 @@ class TrainableModel(keras.Model):
         validation_steps: int | None = None,
         steps_per_epoch: int | None = None,
         shuffle: bool = True,
+        sample_weight: Any = None,
         callbacks: Any = None,
         **keras_arguments: Any,
     ) -> keras.callbacks.History:
@@ -195,6 +198,8 @@ class TrainableModel(keras.Model):
             validation_data: `x`, `(x, context)` or a data set to validate on.
             validation_steps, steps_per_epoch: Batches an epoch, for endless data sets.
             shuffle: Whether to shuffle arrays each epoch (seeded by the model's `seed`).
+            sample_weight: Weights of the rows [n], for models that take them. Data sets give
+                dicts of `x` and `sample_weight`.
             callbacks: A Keras callback or a list of them.
             **keras_arguments: `verbose`, `initial_epoch`, `validation_freq`.
 
@@ -220,7 +225,7 @@ class TrainableModel(keras.Model):
         ):
             if steps is not None:
                 checks.check_int(steps, name)
-        data = self._door(x, context, batch_size, steps_per_epoch)
+        data = self._door(x, context, batch_size, steps_per_epoch, sample_weight)
         validation = None
         if validation_data is not None:
             pair = validation_data if isinstance(validation_data, tuple) else (validation_data,)
@@ -368,9 +373,22 @@ class TrainableModel(keras.Model):
 
     # Doors
 
-    def _door(self, x, context=None, batch_size=None, steps=None) -> ArrayData | StreamData:
+    def _door(
+        self, x, context=None, batch_size=None, steps=None, sample_weight=None
+    ) -> ArrayData | StreamData:
         """Check data from outside."""
+        if sample_weight is not None and not self.takes_sample_weight:
+            raise InvalidInputError(
+                f"Expected no sample_weight: {type(self).__name__} weighs all rows alike. "
+                f"Received: sample_weight of shape {np.shape(sample_weight)}. Leave it out."
+            )
         if isinstance(x, tf.data.Dataset):
+            if sample_weight is not None:
+                raise InvalidInputError(
+                    "Expected the weights inside the data set, as dicts of x and sample_weight. "
+                    f"Received: sample_weight of shape {np.shape(sample_weight)} beside a "
+                    "tf.data.Dataset"
+                )
             if context is not None:
                 raise InvalidInputError(
                     "Expected the context inside the data set, as (x, context) pairs. "
@@ -384,11 +402,14 @@ class TrainableModel(keras.Model):
                 batch_size,
                 steps,
                 missing=self.takes_missing,
+                weighted=self.takes_sample_weight,
             )
         rows = {"x": check_rows(x, self.event_shape, self.float_dtype, missing=self.takes_missing)}
         encoded = self.context_spec.check(context, len(rows["x"]), self._class_name())
         if encoded is not None:
             rows["context"] = encoded
+        if sample_weight is not None:
+            rows["sample_weight"] = check_weights(sample_weight, len(rows["x"]))
         return ArrayData(rows)
 
     @staticmethod

@@ -1,0 +1,344 @@
+"""NormalMixture: what mixtures of normals share, however they are fitted."""
+
+import math
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from genzoo.classic.conditional import ConditionalMixture
+from genzoo.classic.covariance import COVARIANCES
+from genzoo.classic.em import EMModel
+from genzoo.classic.normals import Normals
+from genzoo.classic.starts import (
+    STARTS,
+    RowSample,
+    fill_missing,
+    moments_of_parts,
+    start_responsibilities,
+)
+from genzoo.core.checks import check_choice, check_int, check_number
+from genzoo.core.errors import InvalidInputError
+from genzoo.core.lazy import tfp
+from genzoo.core.random import make_seed
+
+_START_ROWS = 20_000
+
+
+class NormalMixture(EMModel):
+    """Base of mixtures of normals: components, E step, samples, and what is said of rows.
+
+    The parameters are held in float64; graphs compute in the model's float type, from rows less
+    the mixture's mean. A subclass implements `_update`.
+
+    Args:
+        num_components, covariance_type, init, n_init, reg_covar, tol: As in `GaussianMixture`.
+    """
+
+    default_batch_size = 8192
+    default_steps_per_execution = 8
+    takes_missing = True
+    takes_sample_weight = True
+
+    def __init__(
+        self,
+        event_shape: tuple[int, ...] | int,
+        *,
+        num_components: int = 10,
+        covariance_type: str = "full",
+        init: str = "kmeans",
+        n_init: int = 1,
+        reg_covar: float = 1e-6,
+        tol: float = 1e-3,
+        **model_arguments: Any,
+    ):
+        super().__init__(event_shape, tol=tol, **model_arguments)
+        if self.context_size:
+            raise InvalidInputError(
+                f"Expected no context: {type(self).__name__} is unconditional. Received: "
+                f"num_classes={self.num_classes!r}, context_dim={self.context_dim!r}. "
+                "Fit one mixture a class, or use a conditional RealNVP."
+            )
+        self.num_components = check_int(num_components, "num_components")
+        self.covariance_type = check_choice(covariance_type, COVARIANCES, "covariance_type")
+        self.init = check_choice(init, STARTS, "init")
+        self.n_init = check_int(n_init, "n_init")
+        self.reg_covar = check_number(reg_covar, "reg_covar")
+        self._covariance = COVARIANCES[covariance_type]
+        k, d = self.num_components, self.event_size
+        factor_shape = self._covariance.factor_shape(k, d)
+        self._weights = self._parameter("weights", (k,), "float64")
+        self._means = self._parameter("means", (k, d), "float64")
+        self._covariances = self._parameter("covariances", factor_shape, "float64")
+        self._whitening = self._parameter("whitening", factor_shape)
+        self.built = True
+        self._start_rows: tuple[np.ndarray, np.ndarray] | None = None
+
+    def _parameter(self, name, shape, dtype=None):
+        return self.add_weight(
+            shape=shape, dtype=dtype, initializer="zeros", trainable=False, name=name
+        )
+
+    # Parameters
+
+    @property
+    def weights_(self) -> np.ndarray:
+        self._check_fitted("weights_")
+        return np.array(self._weights)
+
+    @property
+    def means_(self) -> np.ndarray:
+        self._check_fitted("means_")
+        return np.array(self._means)
+
+    @property
+    def covariances_(self) -> np.ndarray:
+        self._check_fitted("covariances_")
+        return np.array(self._covariances)
+
+    def _set_parameters(self, weights: Any, means: Any, covariances: Any) -> None:
+        """Take these parameters in place of the present ones.
+
+        Args:
+            weights: [K], of sum 1.
+            means: [K, D].
+            covariances: Of the shape of `covariances_`.
+
+        Raises:
+            InvalidInputError: For parameters that are not those of a mixture.
+        """
+        weights, means, covariances = (
+            np.asarray(value, np.float64) for value in (weights, means, covariances)
+        )
+        factor = self._covariance.to_factor(covariances)
+        whitening = self._covariance.invert(factor).astype(self.dtype)
+        if not all(np.isfinite(value).all() for value in (weights, means, whitening)):
+            raise InvalidInputError(
+                "Expected finite parameters. Received: an overflow in the M step. "
+                "Standardise the data, or increase reg_covar."
+            )
+        self._weights.assign(weights)
+        self._means.assign(means)
+        self._covariances.assign(covariances)
+        self._whitening.assign(whitening)
+
+    # Training
+
+    def fit(self, x: Any, context: Any = None, **arguments: Any):
+        """Run EM until convergence, or for `epochs` iterations (100 by default).
+
+        The first `fit` runs `n_init` times, from different starts, and keeps the best; its
+        history is returned. A later one goes on from the present parameters.
+
+        Args:
+            x: As in `GenerativeModel.fit`; NaN is a missing value.
+            context: Not taken.
+            **arguments: As in `GenerativeModel.fit`: `sample_weight`, `epochs`, `callbacks`, ...
+
+        Returns:
+            Keras's `History`.
+
+        Raises:
+            InvalidInputError: As in `GenerativeModel.fit`, for fewer rows than components, for
+                a column without values, and for components that collapse.
+        """
+        if self.data_spec is not None:
+            return super().fit(x, context, **arguments)
+        best = None
+        try:
+            for attempt in range(self.n_init):
+                if attempt:
+                    with self.distribute_strategy.scope():
+                        self._start(attempt)
+                history = super().fit(x, context, **arguments)
+                if best is None or self.lower_bound_ > best[0]["lower_bound_"]:
+                    best = self.fitted_state(), self.get_weights(), history
+        finally:
+            self._start_rows = None
+        state, weights, history = best
+        if self.n_init > 1:
+            self.set_weights(weights)
+            self.restore_state(state)
+        return history
+
+    def _adapt_parts(self, batches):
+        sample = RowSample(_START_ROWS, self.event_size, self._start_seed())
+        for x, batch in zip(self._real_batches(batches()), batches(), strict=True):
+            rows = x[0].numpy().reshape(len(x[0]), -1).astype(np.float64)
+            sample.add(rows, batch.get("sample_weight", np.ones(len(rows))))
+        self._start_rows = sample.rows()
+        self._start(0)
+
+    def _start(self, attempt: int) -> None:
+        """Begin from the rows seen by `adapt`."""
+        rows, weights = self._start_rows
+        k = self.num_components
+        if np.count_nonzero(weights) < k:
+            raise InvalidInputError(
+                f"Expected at least num_components={k} rows. "
+                f"Received: {len(rows)} rows. Use fewer components."
+            )
+        rows = fill_missing(rows)
+        seed = self._start_seed() + attempt
+        shares = start_responsibilities(rows, weights, k, self.init, seed)
+        counts, means, scatter = moments_of_parts(rows, weights[:, None] * shares)
+        covariances = self._covariance.from_scatter(scatter, counts, self.reg_covar)
+        self._begin(counts, means, covariances)
+
+    def _begin(self, counts, means, covariances) -> None:
+        """Hook: set the parameters from parts of the rows."""
+        self._update(counts, means, covariances)
+
+    def _update(self, counts, means, covariances) -> None:
+        """Hook: set the parameters from the counts [K], means and covariances of parts."""
+        raise NotImplementedError
+
+    def _start_seed(self) -> int:
+        return 0 if self.seed is None else self.seed
+
+    def _maximize(self, statistics):
+        counts = statistics["counts"] + 10 * np.finfo(np.float64).eps
+        # the normals of the E step: what was rounded to its float type
+        factor = self._covariance.invert(np.array(self._whitening, np.float64))
+        shift = statistics["sums"] / counts[:, None]
+        means = np.array(self._means) + self._covariance.to_shift(shift, factor)
+        covariances = self._covariance.update(
+            statistics["moments"], shift, counts, factor, self.reg_covar
+        )
+        self._update(counts, means, covariances)
+
+    # In graph
+
+    def _normals(self, log_weights: tf.Tensor) -> tuple[Normals, tf.Tensor]:
+        """Return the components and the centre that rows are taken from."""
+        means = tf.convert_to_tensor(self._means)
+        whitening = tf.convert_to_tensor(self._whitening)
+        center = tf.linalg.matvec(means, tf.convert_to_tensor(self._weights), transpose_a=True)
+        center = tf.cast(center, self.float_dtype)
+        wide = tf.cast(whitening, tf.float64)
+        # the inverse factor's, where the method is written for the factor
+        log_scale = log_weights + self._covariance.log_det(wide, self.event_size)
+        log_scale -= 0.5 * self.event_size * math.log(2 * math.pi)
+        normals = Normals(
+            self.covariance_type,
+            tf.cast(means - tf.cast(center, tf.float64), self.float_dtype),
+            whitening,
+            tf.cast(log_scale, self.float_dtype),
+            has_missing=self.data_spec is None or not self.data_spec.is_integer,
+        )
+        return normals, center
+
+    def _expected_log_weights(self) -> tf.Tensor:
+        """Hook, in graph: what the E step adds to the log-densities, [K]."""
+        return tf.math.log(tf.convert_to_tensor(self._weights))
+
+    def _rows(self, x, center):
+        return tf.reshape(x, [-1, self.event_size]) - center
+
+    def _log_weight(self, x, context, seed, first_row):
+        normals, center = self._normals(tf.math.log(tf.convert_to_tensor(self._weights)))
+        return tf.reduce_logsumexp(normals.log_joint(self._rows(x, center)), axis=1)
+
+    def _log_posterior(self, x):
+        """Return the log of the posterior of the components, up to a constant a row, [n, K]."""
+        normals, center = self._normals(self._expected_log_weights())
+        return normals.log_joint(self._rows(x, center))
+
+    def statistic_shapes(self):
+        k, d = self.num_components, self.event_size
+        moments = self._covariance.moment_shape(k, d)
+        return {"counts": (k,), "sums": (k, d), "moments": moments, "entropy": ()}
+
+    def _expect(self, x, weight=None):
+        normals, center = self._normals(self._expected_log_weights())
+        return normals.expect(self._rows(x, center), weight)
+
+    def _sample(self, n, context, temperature, seed):
+        component_seed, noise_seed = tf.unstack(tf.random.split(seed))
+        component = tf.random.stateless_categorical(
+            tf.math.log(self._weights)[None], n, component_seed, dtype=tf.int32
+        )[0]
+        noise = tf.random.stateless_normal([n, self.event_size], noise_seed, dtype=self.float_dtype)
+        colored = self._covariance.color(noise, component, self._factor(), self.num_components)
+        means = tf.cast(self._means, self.float_dtype)
+        x = tf.gather(means, component) + temperature * colored
+        return tf.reshape(x, [n, *self.event_shape])
+
+    def _factor(self) -> tf.Tensor:
+        """Return the Cholesky factors of the covariances, in graph."""
+        covariances = tf.convert_to_tensor(self._covariances)
+        root = tf.linalg.cholesky if self.covariance_type in ("full", "tied") else tf.sqrt
+        return tf.cast(root(covariances), self.float_dtype)
+
+    def distribution(self, context=None):
+        """Return the `tfd.MixtureSameFamily` over flattened data, [D]."""
+        tfd = tfp.distributions
+        k, d = self.num_components, self.event_size
+        means, factor = tf.cast(self._means, self.float_dtype), self._factor()
+        if self.covariance_type in ("full", "tied"):
+            factor = tf.broadcast_to(factor, [k, d, d])
+            components = tfd.MultivariateNormalTriL(means, factor)
+        else:
+            scale = factor[:, None] if self.covariance_type == "spherical" else factor
+            components = tfd.MultivariateNormalDiag(means, tf.broadcast_to(scale, [k, d]))
+        weights = tf.cast(self._weights, self.float_dtype)
+        return tfd.MixtureSameFamily(tfd.Categorical(probs=weights), components)
+
+    # Outside
+
+    def predict_proba(self, x: Any, *, batch_size: int | None = None, seed: int = 0) -> np.ndarray:
+        """Return the posterior probability of each component, [n, K]."""
+        data, batch_size = self._door_rows("predict_proba", x, None, batch_size)
+
+        def posterior(x, context, first_row, seed):
+            return tf.nn.softmax(self._log_posterior(self._to_real(x, seed, first_row)[0]))
+
+        values = self.map_rows("predict_proba", posterior, data, batch_size, make_seed(seed))
+        return np.concatenate(list(values))
+
+    def predict(self, x: Any, *, batch_size: int | None = None, seed: int = 0) -> np.ndarray:
+        """Return the likeliest component of each row, [n] of int."""
+        return self.predict_proba(x, batch_size=batch_size, seed=seed).argmax(axis=1)
+
+    def condition(self, x: Any) -> ConditionalMixture:
+        """Return the exact mixture over each row's missing values given its other values.
+
+        Args:
+            x: Array [n, *event_shape] of floats, NaN where missing.
+
+        Returns:
+            `ConditionalMixture`, with `mean()`, `variance()` and `sample()`.
+
+        Example:
+
+        >>> x = genzoo.data.load("eight_gaussians", seed=0).x_train
+        >>> model = genzoo.GaussianMixture((2,), num_components=8, seed=0)
+        >>> history = model.fit(x, verbose=0)
+        >>> given = model.condition([[x[0, 0], np.nan]])
+        >>> given.sample(100, seed=0).shape, given.mean().shape
+        ((100, 1, 2), (1, 2))
+        """
+        data, _ = self._door_rows("condition", x, None, None)
+        k, d = self.num_components, self.event_size
+        covariances = self._covariance.to_full(np.array(self._covariances), k, d)
+        return ConditionalMixture(
+            data.rows["x"], self.weights_, self.means_, covariances, self.float_dtype
+        )
+
+    def impute(self, x: Any) -> np.ndarray:
+        """Return `x` with each missing value at its conditional mean.
+
+        Args:
+            x: As in `condition`, whose `sample` draws the values in place.
+        """
+        return self.condition(x).mean()
+
+    def export_signatures(self):
+        """As in `DensityModel`, with `predict_proba(x)`."""
+
+        def predict_proba(x):
+            real, _ = self._to_real(x, make_seed(0), tf.constant(0, tf.int64))
+            return tf.nn.softmax(self._log_posterior(real))
+
+        signatures = super().export_signatures()
+        return {**signatures, "predict_proba": (predict_proba, [self._x_signature()])}
