@@ -9,6 +9,7 @@ import tensorflow as tf
 from genzoo.core.checks import check_number
 from genzoo.core.density import DensityModel
 from genzoo.core.random import make_seed
+from genzoo.core.training import as_callbacks
 
 _FITTED = ("converged_", "n_iter_", "lower_bound_")
 
@@ -52,6 +53,14 @@ class _MaximizationStep(keras.callbacks.Callback):
         self.model.converged_ = False
         self.model.n_iter_ = 0
 
+    def get_state(self):
+        """Return what a checkpoint keeps."""
+        return {"previous": self.previous}
+
+    def set_state(self, state):
+        """Take back what `get_state` returned."""
+        self.previous = state["previous"]
+
     def on_epoch_begin(self, epoch, logs=None):
         self.model.reset_statistics()
 
@@ -91,6 +100,8 @@ class EMModel(DensityModel):
     default_batch_size = 4096
     default_steps_per_execution = 1
     shuffles = False
+    # the sums of an iteration are no part of the model
+    saves_within_epochs = False
 
     def __init__(self, event_shape, *, tol: float = 1e-3, **model_arguments: Any):
         super().__init__(event_shape, **model_arguments)
@@ -156,8 +167,7 @@ class EMModel(DensityModel):
         Goes on from the present parameters; the first `fit` (or `adapt`) starts them from data.
         Arguments, returns and errors as in `GenerativeModel.fit`; rows are not shuffled.
         """
-        callbacks = list(callbacks) if isinstance(callbacks, (list, tuple)) else [callbacks]
-        callbacks = [c for c in callbacks if c is not None]
+        callbacks = as_callbacks(callbacks)
         # last, so that other callbacks see the parameters that gave the logged loss
         return super().fit(x, context, callbacks=[*callbacks, _MaximizationStep()], **arguments)
 
