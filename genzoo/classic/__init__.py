@@ -1,5 +1,6 @@
 """Classic models, fitted by expectation-maximisation as Keras `fit`."""
 
 from genzoo.classic.gaussian_mixture import GaussianMixture
+from genzoo.classic.hidden_markov_model import HiddenMarkovModel
 
-__all__ = ["GaussianMixture"]
+__all__ = ["GaussianMixture", "HiddenMarkovModel"]

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from genzoo.core.batches import Batch
 from genzoo.core.checks import check_number
 from genzoo.core.density import DensityModel
 from genzoo.core.random import make_seed
@@ -101,6 +102,10 @@ class EMModel(DensityModel):
         """Return the shapes of the sufficient statistics by name."""
         raise NotImplementedError
 
+    def _expect_batch(self, inputs: Batch) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        """Hook, in graph: as `_expect`, of a batch as the data set has it."""
+        return self._expect(self._to_real(inputs["x"], make_seed(0), 0)[0])
+
     def _expect(self, x: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """Hook, in graph: log p(x) [n] and the batch's sums of sufficient statistics."""
         raise NotImplementedError
@@ -128,9 +133,8 @@ class EMModel(DensityModel):
     def train_step(self, data):
         """Add a batch's statistics; the parameters stay."""
         inputs = data[0] if isinstance(data, tuple) else data
-        x, _ = self._to_real(inputs["x"], make_seed(0), 0)
-        log_prob, statistics = self._expect(x)
-        count = tf.shape(x)[0]
+        log_prob, statistics = self._expect_batch(inputs)
+        count = tf.shape(log_prob)[0]
         wide = tf.cast(log_prob, tf.float64)
         self._sums.add({**statistics, "count": count, "log_prob": tf.reduce_sum(wide)})
         # a replica may have no rows
