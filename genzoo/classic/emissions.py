@@ -52,6 +52,12 @@ class Emission:
         self._compiled_log_prob = compiled(self.log_prob)
         self._compiled_statistics = compiled(self.statistics)
 
+    @property
+    def values_a_step(self) -> int:
+        """Number of intermediate values that a step takes."""
+        settings = self.settings
+        return settings.num_states * settings.num_components * settings.event_size
+
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the shapes of the parameters by name."""
         raise NotImplementedError

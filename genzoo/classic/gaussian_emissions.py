@@ -58,30 +58,70 @@ class Gaussian(Emission):
         return {"counts": (c,), "sums": (c, d), "moments": moments}
 
     def statistics(self, weights, x, mask, posterior):
-        densities, whitened, spread = self._describe(weights, x, mask)
+        densities, expected, spread = self._describe(weights, x, mask)
         joint = self._joint(weights, densities)
         share = tf.nn.softmax(joint, axis=-1) * posterior[:, :, None]
         share = tf.reshape(share, [-1, self.components])
-        moments = self._covariance.moments(share, whitened)
+        if spread is None:
+            return self._complete_statistics(weights, x, share)
         return {
             "counts": tf.reduce_sum(share, axis=0),
-            "sums": tf.einsum("nk,nkd->kd", share, whitened),
-            "moments": moments if spread is None else moments + spread(share),
+            "sums": tf.einsum("nk,nkd->kd", share, expected),
+            "moments": self._covariance.moments(share, expected) + spread(share),
         }
 
+    def _complete_statistics(self, weights, x, share):
+        """Return the statistics where no value is missing.
+
+        Sums about one center are few products of large matrices; in float64 they lose nothing when
+        they are moved to the means of the components afterwards.
+        """
+        wide = {name: tf.cast(value, tf.float64) for name, value in weights.items()}
+        means, factor = self._flat(wide)
+        center = tf.reduce_mean(means, axis=0)
+        x, share = tf.cast(x, tf.float64) - center, tf.cast(share, tf.float64)
+        offset = means - center
+        counts = tf.reduce_sum(share, axis=0)
+        sums = tf.matmul(share, x, transpose_a=True)
+        moved = sums - counts[:, None] * offset
+        whiten = self._covariance.whiten
+        if issubclass(self._covariance, Full):
+            cross = offset[:, :, None] * sums[:, None, :]
+            squares = tf.stack([tf.matmul(x * share[:, k, None], x, transpose_a=True)
+                                for k in range(self.components)])  # fmt: skip
+            squares += counts[:, None, None] * offset[:, :, None] * offset[:, None, :]
+            squares -= cross + tf.transpose(cross, [0, 2, 1])
+            half = whiten(tf.transpose(squares, [1, 0, 2]), factor)
+            moments = tf.transpose(whiten(tf.transpose(half, [2, 1, 0]), factor), [1, 0, 2])
+            if len(self._covariance.moment_shape(1, 1)) == 2:
+                moments = tf.reduce_sum(moments, axis=0)
+        else:
+            squares = tf.matmul(share, tf.square(x), transpose_a=True)
+            squares += counts[:, None] * tf.square(offset) - 2 * offset * sums
+            moments = whiten(whiten(squares[None], factor), factor)[0]
+        return {"counts": counts, "sums": whiten(moved[None], factor)[0], "moments": moments}
+
     def _describe(self, weights, x, mask):
-        """Return log densities [N, C], expected whitened differences [N, C, D], and, where values
-        are missing, what the uncertainty about them adds to the moments."""
+        """Return log densities [N, C] and, where values are missing, expected whitened differences
+        [N, C, D] and what the uncertainty about them adds to the moments."""
         means, factor = self._flat(weights)
         d = self.settings.event_size
-        difference = x[:, None] - means
         if mask.shape.rank == 2:
             describe = _partial_matrix if issubclass(self._covariance, Full) else _partial_diagonal
-            return describe(self._covariance, difference, factor, mask)
-        whitened = self._covariance.whiten(difference, factor)
+            return describe(self._covariance, x[:, None] - means, factor, mask)
         log_norm = 0.5 * d * math.log(2 * math.pi) + self._covariance.log_det(factor, d)
+        if issubclass(self._covariance, Full):
+            # one product of matrices for all components, about a center near all means
+            center = tf.reduce_mean(means, axis=0)
+            identity = tf.eye(d, batch_shape=[self.components], dtype=x.dtype)
+            inverse = self._covariance.whiten(tf.transpose(identity, [1, 0, 2]), factor)
+            shift = self._covariance.whiten((means - center)[None], factor)
+            flat = tf.reshape(inverse, [d, self.components * d])
+            whitened = tf.reshape(tf.matmul(x - center, flat), [-1, self.components, d]) - shift
+        else:
+            whitened = self._covariance.whiten(x[:, None] - means, factor)
         squares = tf.reduce_sum(tf.square(whitened), axis=-1)
-        return -log_norm - 0.5 * squares, whitened, None
+        return -log_norm - 0.5 * squares, None, None
 
     def maximize(self, weights, statistics):
         means, covariances = self._update(weights, statistics)

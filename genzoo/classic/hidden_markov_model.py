@@ -589,7 +589,9 @@ class HiddenMarkovModel(EMModel):
         self.context_spec.check(context, 0, self._class_name())
         data = self._door(x, lengths, mask=mask)
         self._check_kind(data, self.data_spec)
-        return data, check_batch_size(batch_size, data.usual_batch_size)
+        return data, check_batch_size(
+            batch_size, data.usual_batch_size(self._emission.values_a_step)
+        )
 
     def _map(self, name: str, function: Callable[..., tf.Tensor], data: SequenceData, batch_size):
         """Return the results of a function of `x, lengths, mask`, batch by batch, and the plan."""
@@ -655,7 +657,7 @@ class HiddenMarkovModel(EMModel):
             checks.check_int(steps_per_epoch, "steps_per_epoch")
         data = self._door(x, lengths, batch_size, steps_per_epoch, mask)
         if batch_size is None and isinstance(data, SequenceData):
-            batch_size = data.usual_batch_size
+            batch_size = data.usual_batch_size(self._emission.values_a_step)
         arguments.update(batch_size=batch_size, steps_per_epoch=steps_per_epoch)
         if self.data_spec is not None:
             return super().fit(data, validation_data=validation_data, **arguments)
@@ -721,7 +723,9 @@ class HiddenMarkovModel(EMModel):
         data = self._door(x, lengths, batch_size, arguments.get("steps"), mask)
         self._check_kind(data, self.data_spec)
         if isinstance(data, SequenceData):
-            batch_size = check_batch_size(batch_size, data.usual_batch_size)
+            batch_size = check_batch_size(
+                batch_size, data.usual_batch_size(self._emission.values_a_step)
+            )
         self._compile_by_default(1)
         return super().evaluate(self._training_dataset(data, batch_size, False), **arguments)
 

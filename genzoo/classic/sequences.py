@@ -15,7 +15,9 @@ from genzoo.core.checks import check_share
 from genzoo.core.errors import InvalidInputError
 from genzoo.core.random import uniform_rows
 
+_VALUES_A_BATCH = 2**23
 _STEPS_A_BATCH = 2**17
+_CACHED_BYTES = 2**28
 _PARTS = ("x", "lengths", "mask")
 
 
@@ -55,11 +57,14 @@ class SequenceData(ArrayData):
         head = SequenceData(steps[:step], self.lengths[:at], self.mask[:step])
         return head, SequenceData(steps[step:], self.lengths[at:], self.mask[step:])
 
-    @property
-    def usual_batch_size(self) -> int:
-        """Number of sequences that make a batch of some 100,000 steps."""
-        mean = max(int(self.lengths.mean()), 1)
-        return int(min(max(_STEPS_A_BATCH // mean, 1), 4096))
+    def usual_batch_size(self, values: int) -> int:
+        """Return the number of sequences of a batch of moderate size.
+
+        Args:
+            values: Intermediate values that a model has of each step.
+        """
+        steps = min(_VALUES_A_BATCH // values, _STEPS_A_BATCH)
+        return int(min(max(steps // self.lengths.mean(), 1), 4096))
 
     def plan(self, batch_size: int, *, exact: bool = False) -> list[tuple[np.ndarray, int]]:
         """Return the batches: numbers of sequences of much the same length, and their width.
@@ -125,7 +130,10 @@ class SequenceData(ArrayData):
         begins = np.concatenate([[0], ends[:-1]]).astype(np.int64)
         widths = np.array([width for _, width in plan], np.int64)
         table = tf.data.Dataset.from_tensor_slices((begins, ends.astype(np.int64), widths))
-        return table.map(gather, num_parallel_calls=2, deterministic=True).prefetch(2)
+        batches = table.map(gather, num_parallel_calls=2, deterministic=True)
+        padded = sum(len(members) * width for members, width in plan)
+        values = self.rows["x"][:1].nbytes + self.mask[:1].nbytes
+        return batches.cache() if padded * values <= _CACHED_BYTES else batches.prefetch(2)
 
     # Results
 
