@@ -3,7 +3,7 @@
 import importlib
 
 from genzoo._version import __version__
-from genzoo.classic import BayesianGaussianMixture, GaussianMixture
+from genzoo.classic import BayesianGaussianMixture, GaussianMixture, HiddenMarkovModel
 from genzoo.core.density import DensityModel
 from genzoo.core.errors import GenzooError, NoDensityError, NotFittedError
 from genzoo.core.likelihood import Likelihood
@@ -56,6 +56,7 @@ __all__ = [
     "GenerativeModel",
     "GenzooError",
     "Glow",
+    "HiddenMarkovModel",
     "Likelihood",
     "NeuralSplineFlow",
     "NoDensityError",

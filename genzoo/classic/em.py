@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from genzoo.core.batches import Batch
 from genzoo.core.checks import check_number
 from genzoo.core.density import DensityModel
 from genzoo.core.random import make_seed
@@ -115,6 +116,12 @@ class EMModel(DensityModel):
         """Return the shapes of the sufficient statistics by name."""
         raise NotImplementedError
 
+    def _expect_batch(
+        self, inputs: Batch, *weight: tf.Tensor
+    ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        """Hook, in graph: as `_expect`, of a batch as the data set has it."""
+        return self._expect(self._to_real(inputs["x"], make_seed(0), 0)[0], *weight)
+
     def _expect(self, x: tf.Tensor, *weight: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """Hook, in graph: log p(x) [n] and the batch's sums of sufficient statistics.
 
@@ -148,13 +155,12 @@ class EMModel(DensityModel):
     def train_step(self, data):
         """Add a batch's statistics; the parameters stay."""
         inputs = data[0] if isinstance(data, tuple) else data
-        x, _ = self._to_real(inputs["x"], make_seed(0), 0)
-        wide = tf.ones(tf.shape(x)[:1], tf.float64)
         if "sample_weight" in inputs:
             wide = tf.cast(inputs["sample_weight"], tf.float64)
-            log_prob, statistics = self._expect(x, tf.cast(wide, self.float_dtype))
+            log_prob, statistics = self._expect_batch(inputs, tf.cast(wide, self.float_dtype))
         else:
-            log_prob, statistics = self._expect(x)
+            log_prob, statistics = self._expect_batch(inputs)
+            wide = tf.ones(tf.shape(log_prob), tf.float64)
         total = tf.reduce_sum(wide * tf.cast(log_prob, tf.float64))
         self._sums.add({**statistics, "count": tf.reduce_sum(wide), "log_prob": total})
         # a replica may have no rows

@@ -105,6 +105,8 @@ class TrainableModel(keras.Model):
     # whether NaN in x stands for a missing value
     takes_missing = False
     takes_sample_weight = False
+    # whether an example may be a single number, event_shape=()
+    takes_scalars = False
 
     def __init__(
         self,
@@ -122,7 +124,8 @@ class TrainableModel(keras.Model):
         mixed = ("mixed_bfloat16", "mixed_float16") if self.mixed_precision else ()
         policy = self.dtype_policy.name
         checks.check_choice(policy, ("float32", "float64", *mixed), "dtype")
-        self.event_shape = checks.check_shape(event_shape, "event_shape")
+        scalar = self.takes_scalars and event_shape == ()
+        self.event_shape = () if scalar else checks.check_shape(event_shape, "event_shape")
         self.levels = None if levels is None else checks.check_int(levels, "levels", minimum=2)
         self.context_dim = context_dim
         self.num_classes = num_classes

@@ -1,0 +1,485 @@
+"""Sequences at the door: lists, padded arrays, concatenated arrays and streams, as padded batches.
+
+A batch is a dict of `x` [b, T, *event_shape], `lengths` [b] and `mask`, true where a step was
+observed, [b, T], or, where steps may lack single values, [b, T, *event_shape].
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from genzoo.core.batches import ArrayData, Batch, StreamData, check_rows
+from genzoo.core.checks import check_share
+from genzoo.core.errors import InvalidInputError
+from genzoo.core.random import uniform_rows
+
+_VALUES_A_BATCH = 2**23
+_STEPS_A_BATCH = 2**17
+_CACHED_BYTES = 2**28
+_PARTS = ("x", "lengths", "mask")
+
+
+class SequenceData(ArrayData):
+    """Sequences in memory: their steps one after the other, in one array.
+
+    Args:
+        steps: [total, *event_shape], without NaN.
+        lengths: [n], of sum `total`.
+        mask: Whether a step [total], or a value [total, *event_shape], was observed.
+        form: `"list"`, `"padded"` or `"concatenated"`: how the user gave them.
+        width: Steps of a padded array.
+    """
+
+    def __init__(self, steps, lengths, mask, form="concatenated", width=0):
+        super().__init__({"x": steps})
+        self.lengths = np.asarray(lengths, np.int64)
+        self.mask, self.form, self.width = mask, form, width
+        self._starts = np.cumsum(self.lengths) - self.lengths
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def with_steps(self, steps: Any) -> "SequenceData":
+        """Return the same sequences with other steps in place of theirs."""
+        return SequenceData(steps, self.lengths, self.mask, self.form, self.width)
+
+    def split(self, fraction):
+        check_share(fraction, "validation_split")
+        at = int(len(self) * (1.0 - fraction))
+        if at in (0, len(self)):
+            raise InvalidInputError(
+                "Expected validation_split to leave sequences on both sides. "
+                f"Received: validation_split={fraction!r} of {len(self)} sequences"
+            )
+        step, steps = self._starts[at], self.rows["x"]
+        head = SequenceData(steps[:step], self.lengths[:at], self.mask[:step])
+        return head, SequenceData(steps[step:], self.lengths[at:], self.mask[step:])
+
+    def usual_batch_size(self, values: int) -> int:
+        """Return the number of sequences of a batch of moderate size.
+
+        Args:
+            values: Intermediate values that a model has of each step.
+        """
+        steps = min(_VALUES_A_BATCH // values, _STEPS_A_BATCH)
+        return int(min(max(steps // self.lengths.mean(), 1), 4096))
+
+    def plan(self, batch_size: int, *, exact: bool = False) -> list[tuple[np.ndarray, int]]:
+        """Return the batches: numbers of sequences of much the same length, and their width.
+
+        Widths are few, so that few shapes are compiled: four an octave. Where `exact`, sequences
+        all of one length are not padded.
+        """
+        widths = _rounded(self.lengths, 3)
+        if exact and self.lengths.min() == self.lengths.max():
+            widths = self.lengths
+        batches = []
+        for width in np.unique(widths):
+            members = np.flatnonzero(widths == width)
+            for start in range(0, len(members), batch_size):
+                batches.append((members[start : start + batch_size], int(width)))
+        return batches
+
+    def num_batches(self, batch_size):
+        return len(self.plan(batch_size, exact=True))
+
+    def batches(self, batch_size) -> Iterator[Batch]:
+        for members, width in self.plan(batch_size, exact=True):
+            yield self.batch(members, width)
+
+    def batch(self, members: np.ndarray, width: int, rows: int | None = None) -> Batch:
+        """Return a padded batch of `members`; of `rows` rows, spare ones are empty."""
+        rows = rows or len(members)
+        lengths = np.zeros(rows, np.int32)
+        lengths[: len(members)] = self.lengths[members]
+        x, mask = (
+            np.zeros((rows, width, *values.shape[1:]), values.dtype)
+            for values in (self.rows["x"], self.mask)
+        )
+        for row, (start, length) in enumerate(self._spans(members)):
+            x[row, :length] = self.rows["x"][start : start + length]
+            mask[row, :length] = self.mask[start : start + length]
+        return {"x": x, "lengths": lengths, "mask": mask}
+
+    def _spans(self, members):
+        return zip(self._starts[members].tolist(), self.lengths[members].tolist(), strict=True)
+
+    def dataset(self, batch_size, *, shuffle=False, seed=None, num_replicas=1) -> tf.data.Dataset:
+        """Return the batches of `plan`, padded as they are read."""
+        plan = self.plan(batch_size, exact=True)
+        ends = np.cumsum([len(members) for members, _ in plan])
+        order = tf.constant(np.concatenate([members for members, _ in plan]))
+        starts, lengths = tf.constant(self._starts), tf.constant(self.lengths)
+        steps, mask = tf.convert_to_tensor(self.rows["x"]), tf.convert_to_tensor(self.mask)
+        last = tf.shape(steps, tf.int64)[0] - 1
+
+        def gather(begin, end, width):
+            members = order[begin:end]
+            place = tf.range(width)
+            own = tf.gather(lengths, members)
+            at = tf.minimum(tf.gather(starts, members)[:, None] + place, last)
+            inside = tf.reshape(place < own[:, None], [end - begin, width] + [1] * (mask.ndim - 1))
+            return {
+                "x": tf.gather(steps, at),
+                "lengths": tf.cast(own, tf.int32),
+                "mask": tf.gather(mask, at) & inside,
+            }
+
+        begins = np.concatenate([[0], ends[:-1]]).astype(np.int64)
+        widths = np.array([width for _, width in plan], np.int64)
+        table = tf.data.Dataset.from_tensor_slices((begins, ends.astype(np.int64), widths))
+        batches = table.map(gather, num_parallel_calls=2, deterministic=True)
+        padded = sum(len(members) * width for members, width in plan)
+        values = self.rows["x"][:1].nbytes + self.mask[:1].nbytes
+        return batches.cache() if padded * values <= _CACHED_BYTES else batches.prefetch(2)
+
+    # Results
+
+    def join_sequences(self, results: list[np.ndarray], plan) -> np.ndarray:
+        """Return results of sequences, batch by batch, in the order of the sequences."""
+        joined = np.empty((len(self), *results[0].shape[1:]), results[0].dtype)
+        for (members, _), result in zip(plan, results, strict=True):
+            joined[members] = result[: len(members)]
+        return joined
+
+    def join_steps(self, results: list[np.ndarray], plan, fill: Any) -> Any:
+        """Return results of steps [b, T, ...] in the form in which the sequences came."""
+        total = int(self.lengths.sum())
+        joined = np.empty((total, *results[0].shape[2:]), results[0].dtype)
+        for (members, _), result in zip(plan, results, strict=True):
+            for row, (start, length) in enumerate(self._spans(members)):
+                joined[start : start + length] = result[row, :length]
+        if self.form == "concatenated":
+            return joined
+        if self.form == "list":
+            return np.split(joined, self._starts[1:])
+        padded = np.full((len(self), self.width, *joined.shape[1:]), fill, joined.dtype)
+        padded[np.arange(self.width) < self.lengths[:, None]] = joined
+        return padded
+
+
+class SequenceStream(StreamData):
+    """A `tf.data.Dataset` of padded batches, or of one sequence an element.
+
+    Elements are `x`, `(x, lengths)`, `(x, lengths, mask)` or dicts of them.
+
+    Args:
+        dataset, event_shape, dtype, batch_size, steps: As in `StreamData`.
+        counts: Whether floats stand for integers.
+    """
+
+    def __init__(self, dataset, event_shape, dtype, batch_size, steps=None, *, counts=False):
+        spec = dataset.element_spec
+        shape = _name_parts(spec)["x"].shape
+        rank = len(event_shape)
+        known = shape.rank is not None and shape.rank - rank in (1, 2)
+        if not known or tuple(shape[shape.rank - rank :]) != event_shape:
+            raise InvalidInputError(
+                f"Expected a data set of sequences of steps of shape {event_shape}, batched and "
+                f"padded or one at a time. Received: element_spec={spec}"
+            )
+        if steps is None and dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
+            raise InvalidInputError(
+                "Expected steps_per_epoch (or validation_steps) with an endless data set. "
+                "Received: a tf.data.Dataset that repeats forever."
+            )
+        batched = shape.rank - rank == 2
+        dataset = dataset.map(
+            lambda *parts: _complete(_name_parts(parts if len(parts) > 1 else parts[0]), batched),
+            num_parallel_calls=2,
+            deterministic=True,
+        )
+        self._dataset = dataset if batched else dataset.padded_batch(batch_size)
+        self._event_shape, self._dtype = event_shape, dtype
+        self._counts = counts and dataset.element_spec["x"].dtype.is_floating
+        self.values_missing = False
+        self.steps = steps
+        kind = dataset.element_spec["x"].dtype
+        self.dtype = np.dtype(np.int64) if self._counts else kind.as_numpy_dtype
+
+    def batches(self, batch_size):
+        """Yield one epoch as arrays, checked."""
+        dataset = self._dataset if self.steps is None else self._dataset.take(self.steps)
+        for batch in dataset:
+            parts = {name: value.numpy() for name, value in batch.items()}
+            data = door(
+                parts["x"], self._event_shape, self._dtype, parts["lengths"], parts["mask"],
+                counts=self._counts,
+            )  # fmt: skip
+            self.values_missing |= data.mask.ndim > 1
+            yield data.batch(np.arange(len(data)), data.width)
+
+    def dataset(self, batch_size, *, shuffle=False, seed=None, num_replicas=1):
+        return self._dataset.map(self._pad, num_parallel_calls=2, deterministic=True).prefetch(2)
+
+    def _pad(self, batch):
+        x, lengths, mask = (batch[name] for name in _PARTS)
+        width = tf.shape(x)[1]
+        # as `_rounded` with 3 bits
+        unit = 2 ** tf.maximum(_num_bits(width - 1) - 3, 0)
+        more = -width % unit
+        seen = tf.sequence_mask(lengths, width)
+        if x.dtype.is_floating:
+            known = ~tf.math.is_nan(x)
+            axes = list(range(2, x.shape.rank))
+            x = tf.where(known, x, tf.zeros_like(x))
+            x = tf.cast(x, self.dtype if self._counts else self._dtype)
+            if not self.values_missing:
+                known = tf.reduce_all(known, axis=axes)
+            mask &= seen
+            mask = known & tf.reshape(
+                mask, tf.concat([tf.shape(mask), [1] * (known.shape.rank - 2)], axis=0)
+            )
+        else:
+            mask &= seen
+        pad = [[0, 0], [0, more]]
+        x = tf.pad(x, pad + [[0, 0]] * (x.shape.rank - 2))
+        return {
+            "x": x,
+            "lengths": lengths,
+            "mask": tf.pad(mask, pad + [[0, 0]] * (mask.shape.rank - 2)),
+        }
+
+
+def _name_parts(element: Any) -> Batch:
+    if isinstance(element, dict):
+        parts = dict(element)
+    elif isinstance(element, (tuple, list)):
+        parts = dict(zip((*_PARTS, "sample_weight"), element, strict=False))
+    else:
+        parts = {"x": element}
+    if "x" not in parts or not set(parts) <= set(_PARTS):
+        raise InvalidInputError(
+            "Expected a data set with x, and perhaps lengths and mask. "
+            f"Received: elements with {' and '.join(parts)}."
+        )
+    return parts
+
+
+def _complete(parts: Batch, batched: bool) -> Batch:
+    shape = tf.shape(parts["x"])
+    rows = shape[:1] if batched else shape[:0]
+    width = shape[1] if batched else shape[0]
+    lengths = tf.cast(parts.get("lengths", tf.fill(rows, width)), tf.int32)
+    mask = parts.get("mask", tf.fill(shape[:2] if batched else shape[:1], True))
+    return {"x": parts["x"], "lengths": lengths, "mask": tf.cast(mask, tf.bool)}
+
+
+def door(
+    x: Any,
+    event_shape: tuple[int, ...],
+    dtype: str,
+    lengths: Any = None,
+    mask: Any = None,
+    *,
+    counts: bool = False,
+    parts_missing: bool = True,
+) -> SequenceData:
+    """Return sequences from outside, checked; NaN is a missing value.
+
+    Args:
+        x: A list of arrays [T_i, *event_shape]; a padded array [n, T, *event_shape] with `lengths`
+            [n] (`None`: all T); or one array [sum of lengths, *event_shape] with `lengths`
+            (`None`: one sequence). The rank tells them apart.
+        event_shape: Shape of one step.
+        dtype: Floats become it.
+        lengths: [n].
+        mask: Whether a step was observed, shaped as x without `event_shape`.
+        counts: Whether floats stand for integers and become such.
+        parts_missing: Whether a step may lack some of its values.
+
+    Raises:
+        InvalidInputError: For anything else.
+    """
+    form, width = "concatenated", 0
+    if isinstance(x, (list, tuple)):
+        form = "list"
+        if lengths is not None:
+            raise InvalidInputError(
+                "Expected no lengths with a list of sequences, each an array of its own. "
+                f"Received: lengths={lengths!r}"
+            )
+        steps, lengths = _join(x, event_shape, "x")
+        mask = None if mask is None else _join(mask, (), "mask")[0]
+    else:
+        steps = _as_array(x)
+        if steps.ndim == len(event_shape) + 2:
+            form, width = "padded", steps.shape[1]
+            lengths = _check_lengths(lengths, len(steps), width)
+            inside = np.arange(width) < lengths[:, None]
+            mask = None if mask is None else _check_mask(mask, steps.shape[:2])[inside]
+            whole = inside.all()
+            steps = steps.reshape(-1, *steps.shape[2:]) if whole else steps[inside]
+        elif lengths is not None:
+            lengths = np.asarray(lengths)
+            if lengths.ndim != 1 or lengths.dtype.kind not in "iu" or (lengths < 1).any():
+                raise InvalidInputError(
+                    "Expected lengths of positive integers, shape (n,). "
+                    f"Received: lengths={lengths!r}"
+                )
+            if lengths.sum() != len(np.atleast_1d(steps)):
+                raise InvalidInputError(
+                    "Expected lengths that sum to the number of steps of x. Received: lengths of "
+                    f"sum {lengths.sum()} with x.shape={steps.shape}"
+                )
+    if steps.shape[1:] != event_shape or steps.ndim == 0:
+        shown = ", ".join(str(n) for n in event_shape)
+        raise InvalidInputError(
+            f"Expected x of shape (n, steps, {shown}) or (steps, {shown}), or a list of arrays "
+            f"of shape (steps, {shown}). Received: x.shape={np.shape(x)}. Reshape the data, or "
+            "build the model with the event_shape of one step."
+        )
+    lengths = [len(steps)] if lengths is None else lengths
+    steps, observed = _fill(steps, parts_missing)
+    steps = check_rows(steps, event_shape, dtype)
+    if mask is not None:
+        mask = _check_mask(mask, steps.shape[:1])
+        observed &= mask.reshape(-1, *[1] * (observed.ndim - 1))
+    if counts:
+        steps = _whole(steps)
+    return SequenceData(steps, lengths, observed, form, width)
+
+
+def _as_array(x: Any) -> np.ndarray:
+    array = np.asanyarray(x)
+    if array.dtype.kind not in "bfiu":
+        raise InvalidInputError(
+            "Expected x to hold numbers (float, integer or bool). "
+            f"Received: x.dtype={array.dtype}. Encode text and categories as numbers first."
+        )
+    if array.ndim and array.size == 0:
+        raise InvalidInputError(
+            f"Expected x to have at least one row of at least one step. "
+            f"Received: x.shape={array.shape}"
+        )
+    return array
+
+
+def _join(sequences: Any, event_shape: tuple[int, ...], name: str):
+    if not len(sequences):
+        raise InvalidInputError(
+            f"Expected {name} to have at least one row. Received: {name}={sequences!r}"
+        )
+    arrays = []
+    for i, sequence in enumerate(sequences):
+        try:
+            array = _as_array(sequence)
+        except ValueError as error:
+            raise InvalidInputError(
+                f"Expected {name} to be a list of arrays. Received: {name}[{i}], with rows of "
+                f"different lengths ({error})."
+            ) from None
+        if array.ndim != len(event_shape) + 1 or array.shape[1:] != event_shape:
+            shown = ", ".join(str(n) for n in event_shape)
+            raise InvalidInputError(
+                f"Expected {name} to be a list of arrays of shape (steps, {shown}). Received: "
+                f"{name}[{i}].shape={array.shape}"
+            )
+        arrays.append(array)
+    return np.concatenate(arrays), np.array([len(array) for array in arrays])
+
+
+def _check_lengths(lengths, n, width) -> np.ndarray:
+    if lengths is None:
+        return np.full(n, width)
+    array = np.asarray(lengths)
+    whole = array.shape == (n,) and array.dtype.kind in "iu"
+    if not whole or array.min() < 1 or array.max() > width:
+        raise InvalidInputError(
+            f"Expected lengths of integers from 1 to {width}, shape ({n},), one for each sequence "
+            f"of the padded x. Received: lengths={lengths!r}"
+        )
+    return array
+
+
+def _check_mask(mask, shape) -> np.ndarray:
+    array = np.asarray(mask)
+    if array.shape != tuple(shape) or array.dtype.kind not in "bui":
+        raise InvalidInputError(
+            f"Expected mask of booleans, shape {tuple(shape)}: true where a step was observed. "
+            f"Received: mask of shape {array.shape}, dtype {array.dtype}"
+        )
+    return array.astype(bool)
+
+
+def _fill(steps, parts_missing) -> tuple[np.ndarray, np.ndarray]:
+    """Return the steps with zeros for NaN, and what was observed."""
+    observed = np.ones(len(steps), bool)
+    # the sum is finite if all values are, and much the faster look
+    with np.errstate(over="ignore", invalid="ignore"):
+        if steps.dtype.kind != "f" or not np.isnan(steps.sum()):
+            return steps, observed
+    known = ~np.isnan(steps)
+    flat = known.reshape(len(steps), -1)
+    if (flat.all(axis=1) == flat.any(axis=1)).all():
+        observed = flat.all(axis=1)
+    elif parts_missing:
+        observed = known
+    else:
+        row = int(np.argmax(flat.all(axis=1) != flat.any(axis=1)))
+        raise InvalidInputError(
+            "Expected steps that are missing as a whole, with these emissions. "
+            f"Received: x with some values NaN in step {row}. Make the whole step NaN."
+        )
+    return np.where(known, steps, np.zeros_like(steps)), observed
+
+
+def _whole(steps) -> np.ndarray:
+    if steps.dtype.kind != "f":
+        return steps
+    whole = np.round(steps)
+    if (whole != steps).any():
+        raise InvalidInputError(
+            "Expected whole numbers with these emissions. Received: x with fractions. "
+            "Choose emission='gaussian' for real numbers."
+        )
+    return whole.astype(np.int64)
+
+
+def _rounded(numbers, bits: int) -> np.ndarray:
+    """Return integers rounded up to so many significant bits, at least 8."""
+    numbers = np.maximum(np.asarray(numbers, np.int64), 8)
+    unit = 2 ** np.maximum(np.frexp(numbers - 1)[1] - bits, 0)
+    return -(-numbers // unit) * unit
+
+
+def _num_bits(number: tf.Tensor) -> tf.Tensor:
+    wide = tf.cast(tf.maximum(number, 1), tf.float64)
+    return tf.cast(tf.floor(tf.math.log(wide) / np.log(2.0)), tf.int32) + 1
+
+
+def dequantized(steps: np.ndarray, seed: tf.Tensor, dtype: str) -> np.ndarray:
+    """Return integers [total, ...] plus uniform noise of each step's own."""
+    noise = uniform_rows(len(steps), steps.shape[1:], seed, 0, dtype)
+    return steps.astype(dtype) + noise.numpy()
+
+
+def dequantized_batch(x, lengths, seed, first_step, dtype) -> tf.Tensor:
+    """Return a padded batch of integers plus noise, in graph: the noise that `dequantized` gives
+    sequences that follow each other from step `first_step` on."""
+    lengths = tf.cast(lengths, tf.int64)
+    noise = uniform_rows(tf.reduce_sum(lengths), tuple(x.shape[2:]), seed, first_step, dtype)
+    at = tf.cumsum(lengths, exclusive=True)[:, None] + tf.range(tf.shape(x, tf.int64)[1])
+    at = tf.minimum(at, tf.maximum(tf.shape(noise, tf.int64)[0] - 1, 0))
+    return tf.cast(x, dtype) + tf.gather(noise, at)
+
+
+def run_batches(
+    data: SequenceData, batch_size: int, run: Callable[[Iterator[list[tf.Tensor]]], Iterator[Any]]
+) -> tuple[list[np.ndarray], list[tuple[np.ndarray, int]]]:
+    """Return the results of `run` on every batch, and the plan.
+
+    Incomplete batches get empty rows, so that few shapes are compiled.
+    """
+    plan = data.plan(batch_size)
+
+    def parts():
+        for members, width in plan:
+            rows = min(int(_rounded(len(members), 4)), batch_size)
+            rows = len(members) if len(members) < 8 else max(rows, len(members))
+            batch = data.batch(members, width, rows)
+            yield [tf.convert_to_tensor(batch[name]) for name in _PARTS]
+
+    return list(run(parts())), plan
