@@ -30,6 +30,7 @@ from genzoo.gans import (
     CycleGAN,
     Pix2Pix,
 )
+from genzoo.pretrained import load_pretrained, pretrained_models
 from genzoo.vaes import IWAE, VAE, VAECNN, FlowVAE, TwoStageVAE
 
 _ROOMS = ("data", "metrics", "plotting", "training")
@@ -68,7 +69,9 @@ __all__ = [
     "TwoStageVAE",
     "__version__",
     "build",
+    "load_pretrained",
     "models",
+    "pretrained_models",
     *_ROOMS,
 ]
 

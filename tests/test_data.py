@@ -107,6 +107,13 @@ def test_folders_of_images(tmp_path):
     assert gray.event_shape == (8, 8, 1)
 
 
+def test_crops_of_any_size_stay_inside(tmp_path):
+    for side in range(64, 129):
+        Image.new("RGB", (side, 128)).save(tmp_path / f"{side}.png")
+    data = genzoo.data.load(tmp_path, image_size=(64, 64), test_size=0.2)
+    assert len(data.x_train) + len(data.x_test) == 65
+
+
 def test_images_are_cropped_at_the_centre(tmp_path):
     pixels = np.zeros((10, 30, 3), np.uint8)
     pixels[:, 10:20] = 200

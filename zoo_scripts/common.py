@@ -77,10 +77,9 @@ def parse_options(pairs: list[str]) -> dict[str, Any]:
 
 def load_model(path: str) -> Any:
     """Load a saved model from its folder or its `.keras` file."""
-    import keras
-
     import genzoo  # noqa: F401 (registers the classes)
     from genzoo.core.errors import DataError
+    from genzoo.pretrained import load_file
 
     file = Path(path)
     if file.is_dir():
@@ -90,14 +89,7 @@ def load_model(path: str) -> Any:
             f"Expected a folder with {MODEL_FILE}, or a .keras file. Received: {path}, which has "
             "none. `genzoo list --saved` shows what there is."
         )
-    try:
-        return keras.models.load_model(file)
-    except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-        raise DataError(
-            f"Expected a model that genzoo saved. Received: {file}, which does not load "
-            f"({reason[:200]})."
-        ) from error
+    return load_file(file)
 
 
 def new_folder(base: Path, taken: Callable[[Path], bool] = Path.exists) -> Path:

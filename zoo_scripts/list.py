@@ -1,13 +1,15 @@
-"""List models with their options, data sets by name, and models saved under a folder.
+"""List models with their options, data sets by name, and trained models.
 
 examples:
   genzoo list
   genzoo list realnvp
+  genzoo list --pretrained
   genzoo list --saved
 """
 
 import argparse
 import json
+from collections.abc import Collection
 from pathlib import Path
 
 from zoo_scripts.common import MODEL_FILE
@@ -16,6 +18,9 @@ from zoo_scripts.common import MODEL_FILE
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", nargs="?", metavar="MODEL", help="show the options of this model")
     parser.add_argument("--data", action="store_true", help="list data sets")
+    parser.add_argument(
+        "--pretrained", action="store_true", help="list the trained models that ship"
+    )
     parser.add_argument(
         "--saved",
         nargs="?",
@@ -28,8 +33,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     import genzoo
 
+    if arguments.pretrained:
+        return _list_saved(genzoo.pretrained_models().values())
     if arguments.saved:
-        return _list_saved(Path(arguments.saved))
+        return _list_saved(_found_under(Path(arguments.saved)))
     if arguments.data:
         print("\n".join(genzoo.data.names()))
     elif arguments.model:
@@ -56,19 +63,24 @@ def _show_model(name: str) -> None:
         print(f"  {option:20} {shown}")
 
 
-def _list_saved(folder: Path) -> int:
+def _found_under(folder: Path) -> list[Path]:
     from genzoo.core.errors import DataError
 
     if not folder.is_dir():
         raise DataError(f"Expected a folder. Received: {folder}, which does not exist.")
-    found = sorted(file.parent for file in folder.glob(f"*/{MODEL_FILE}"))
+    return sorted(file.parent for file in folder.glob(f"*/{MODEL_FILE}"))
+
+
+def _list_saved(found: Collection[Path]) -> int:
     # figures of one data set that were binarised differently must not stand in one table
     tables: dict[str, list[str]] = {}
     for path in found:
         metrics = path / "metrics.json"
         test = json.loads(metrics.read_text()).get("test", {}) if metrics.exists() else {}
         bits = test.get("bits_per_dim")
-        figure = "" if not test else f"{test['nll_nats']:10.3f} nats"
+        figure = f"{test['nll_nats']:10.3f} nats" if "nll_nats" in test else ""
+        if "coverage" in test:
+            figure = f"coverage {test['coverage']:.3f} of the test data"
         line = f"{path!s:40} {figure}{'' if bits is None else f' {bits:.3f} bits/dim'}"
         tables.setdefault(test.get("binarization") or "", []).append(line)
     for binarization, lines in sorted(tables.items()):
@@ -76,7 +88,7 @@ def _list_saved(folder: Path) -> int:
             print(f"data binarised by {binarization}:")
         print("\n".join(lines))
     if not found:
-        print(f"no models under {folder}")
+        print("no trained models there")
     return 0
 
 

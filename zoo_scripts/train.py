@@ -292,11 +292,28 @@ def _scores(model, data, context) -> dict[str, Any]:
 
     report = genzoo.metrics.likelihood_report
     if model.likelihood.kind == "none":
-        return {"likelihood_kind": "none", "likelihood_unit": None}
+        return {
+            "likelihood_kind": "none",
+            "likelihood_unit": None,
+            "test": reached(model, data, context["test"]),
+        }
     return {
         "test": report(model, data.x_test, context=context["test"]),
         "train": report(model, data.x_train, context=context["train"]),
     }
+
+
+def reached(model, data, context) -> dict[str, float]:
+    """Return density and coverage of up to 1,000 test rows by as many samples, by their values."""
+    from genzoo.metrics import density_and_coverage
+
+    real = data.x_test[:1000]
+    if len(real) < 10:
+        return {}
+    labels = None if context is None else context[:1000]
+    samples = model.sample(len(real), context=labels, seed=0)
+    density, coverage = density_and_coverage(real, samples)
+    return {"density": density, "coverage": coverage}
 
 
 def _peak_memory() -> int | None:
@@ -357,8 +374,12 @@ def _write(model, data, context, metrics, progress, output, arguments) -> None:
 
 
 def _report(metrics, output, interrupted) -> None:
-    test = metrics.get("test")
-    if test:
+    test = metrics["test"]
+    if "coverage" in test:
+        print(
+            f"test: samples reach {test['coverage']:.1%} of the rows, density {test['density']:.2f}"
+        )
+    elif test:
         kind = test["likelihood_kind"].replace("_", " ")
         data = f"{test['likelihood_unit']}"
         if test["binarization"]:

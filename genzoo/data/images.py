@@ -87,7 +87,9 @@ class ImageFolder:
         with Image.open(file) as image:
             image = image.convert("RGB" if self.channels == 3 else "L")
             scale = max(height / image.height, width / image.width)
-            box_width, box_height = width / scale, height / scale
+            # a rounding error beyond the edge would be refused
+            box_width = min(width / scale, image.width)
+            box_height = min(height / scale, image.height)
             left, top = (image.width - box_width) / 2, (image.height - box_height) / 2
             box = (left, top, left + box_width, top + box_height)
             image = image.resize((width, height), Image.Resampling.BOX, box=box)
