@@ -160,7 +160,7 @@ class Checkpoint(keras.callbacks.Callback):
             self._save(finished=False)
 
     def _save(self, finished: bool) -> None:
-        arrays = {f"metric_{i}": np.asarray(v) for i, v in enumerate(self.model.metrics_variables)}
+        arrays = {f"metric_{i}": v.numpy() for i, v in enumerate(self.model.metrics_variables)}
         state = {
             "model": self.model.registered_name,
             "config": self._config(),

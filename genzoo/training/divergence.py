@@ -21,8 +21,8 @@ class DivergenceGuard(keras.callbacks.Callback):
     """Takes training back to its last good weights when loss or weights turn to NaN or infinity.
 
     It keeps a copy of weights and optimiser state in memory, taken at the beginning of epochs and
-    every so many seconds, and only while all of them are finite. A `DivergenceWarning` names the
-    step, the values that are not finite and the usual remedies.
+    every so many seconds; a copy is good when the loss of the step after it is finite. A
+    `DivergenceWarning` names the step, the values that are not finite and the usual remedies.
 
     Args:
         on_nan: `"stop"` ends training; `"backoff"` goes on with a smaller learning rate.
@@ -75,21 +75,24 @@ class DivergenceGuard(keras.callbacks.Callback):
 
     def on_fit_ready(self, callbacks) -> None:
         """Keep a first copy; a checkpoint may just have been read."""
-        self._copy = self._values()
+        self._copy, self._candidate = self._values(), None
         self._copied_at = time.monotonic()
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch = epoch
         if self._steps:
-            self._keep()
+            self._take()
 
     def on_train_batch_end(self, batch, logs=None):
         self._steps += 1
         bad = [name for name, value in (logs or {}).items() if not np.isfinite(value).all()]
         if bad:
             self._take_back(bad, f"epoch {self._epoch + 1}, step {batch + 1}")
-        elif time.monotonic() - self._copied_at >= self.every:
-            self._keep()
+            return
+        if self._candidate is not None:
+            self._copy, self._candidate = self._candidate, None
+        if time.monotonic() - self._copied_at >= self.every:
+            self._take()
 
     def _optimizers(self) -> list[Any]:
         return [optimizer for optimizer, _ in self.model._optimized()]
@@ -99,22 +102,21 @@ class DivergenceGuard(keras.callbacks.Callback):
         return [*self.model.variables, *of_optimizers]
 
     def _values(self) -> list[np.ndarray]:
-        return [np.array(variable) for variable in self._variables()]
+        return [keras.ops.convert_to_numpy(variable) for variable in self._variables()]
 
-    def _keep(self) -> None:
-        values = self._values()
-        if all(np.isfinite(v).all() for v in values if v.dtype.kind == "f"):
-            self._copy = values
+    def _take(self) -> None:
+        self._candidate = self._values()
         self._copied_at = time.monotonic()
 
     def _take_back(self, logged: list[str], where: str) -> None:
         bad = [
             variable.path
             for variable in self.model.trainable_variables
-            if not np.isfinite(np.array(variable)).all()
+            if not np.isfinite(keras.ops.convert_to_numpy(variable)).all()
         ]
         parts = f"weights {', '.join(bad[:3])}{' and more' if len(bad) > 3 else ''}" if bad else ""
-        rates = [np.array(optimizer.learning_rate) for optimizer in self._optimizers()]
+        rates = [float(optimizer.learning_rate) for optimizer in self._optimizers()]
+        self._candidate = None
         for variable, value in zip(self._variables(), self._copy, strict=True):
             variable.assign(value)
         self.model.reset_metrics()
