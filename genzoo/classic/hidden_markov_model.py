@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from genzoo.classic import recursions, sequences
+from genzoo.classic import hmmlearn_bridge, recursions, sequences
 from genzoo.classic.em import EMModel
 from genzoo.classic.emissions import Categorical, Multinomial, Poisson, Settings, proportions
 from genzoo.classic.gaussian_emissions import Gaussian, GaussianMixture
@@ -997,6 +997,48 @@ class HiddenMarkovModel(EMModel):
         x = self._emission.sample(self._emission_weights(), states, step_seed, temperature)
         x = tf.reshape(x, [tf.shape(start)[0], length, *self.event_shape])
         return self.data_spec.to_data(x)
+
+    # hmmlearn
+
+    @classmethod
+    def from_hmmlearn(cls, model: Any, **arguments: Any) -> "HiddenMarkovModel":
+        """Return the model that a fitted object of hmmlearn stands for, in float64.
+
+        Args:
+            model: A `GaussianHMM`, `GMMHMM`, `CategoricalHMM`, `PoissonHMM` or `MultinomialHMM`.
+                Its priors of means, covariances and rates are left behind.
+            **arguments: Of the constructor, in place of those that `model` tells.
+
+        Raises:
+            InvalidInputError: For anything else.
+            NotFittedError: If it has no parameters yet.
+
+        Example:
+
+        >>> from hmmlearn.hmm import PoissonHMM
+        >>> x = np.random.default_rng(0).poisson([[3], [9]] * 50)
+        >>> theirs = PoissonHMM(2, random_state=0).fit(x)
+        >>> ours = genzoo.HiddenMarkovModel.from_hmmlearn(theirs)
+        >>> bool(np.isclose(ours.score(x), theirs.score(x)))
+        True
+        """
+        told, parameters = hmmlearn_bridge.arguments_of(model)
+        made = cls(**{"dtype": "float64", **told, **arguments})
+        made.set_parameters(**parameters)
+        return made
+
+    def to_hmmlearn(self) -> Any:
+        """Return the fitted object of hmmlearn with the same parameters.
+
+        Its `fit` goes on from them. `reg_covar` and topologies have no name there; zeros of the
+        transition matrix remain zeros as they do here.
+
+        Raises:
+            NotFittedError: Before `fit`.
+            InvalidInputError: If parts of a parameter are fixed.
+        """
+        self._check_fitted("to_hmmlearn")
+        return hmmlearn_bridge.to_hmmlearn(self, self.parameters(), _as_dict(self.fixed))
 
     # Export
 
