@@ -6,9 +6,16 @@ from typing import Any
 import numpy as np
 
 from genzoo.classic.mixture import NormalMixture
+from genzoo.classic.sklearn_mixtures import (
+    check_estimator,
+    copy_fit,
+    make_estimator,
+    model_arguments,
+)
 from genzoo.core.checks import check_number
 from genzoo.core.errors import InvalidInputError
 from genzoo.core.registry import register
+from genzoo.core.spec import DataSpec
 
 
 @register("gaussian_mixture")
@@ -129,6 +136,45 @@ class GaussianMixture(NormalMixture):
     def restore_state(self, state):
         super().restore_state(state)
         self.num_updates_ = state["num_updates_"]
+
+    # scikit-learn
+
+    @classmethod
+    def from_sklearn(cls, estimator: Any, **arguments: Any) -> "GaussianMixture":
+        """Return the model that a fitted `sklearn.mixture.GaussianMixture` stands for.
+
+        Args:
+            estimator: Fitted.
+            **arguments: Constructor arguments to set or change; `dtype` is that of the means,
+                `seed` the `random_state` where it is an int.
+
+        Raises:
+            InvalidInputError: For anything else.
+            NotFittedError: Before the estimator's `fit`.
+
+        Example:
+
+        >>> from sklearn.mixture import GaussianMixture
+        >>> x = genzoo.data.load("eight_gaussians", seed=0).x_train
+        >>> model = genzoo.GaussianMixture.from_sklearn(GaussianMixture(8).fit(x))
+        >>> bool((model.to_sklearn().means_ == model.means_).all())
+        True
+        """
+        from sklearn import mixture
+
+        check_estimator(estimator, mixture.GaussianMixture)
+        found = {**model_arguments(estimator), **arguments}
+        model = cls((estimator.means_.shape[1],), **found)
+        model._set_spec(DataSpec(model.float_dtype))
+        model._set_parameters(estimator.weights_, estimator.means_, estimator.covariances_)
+        copy_fit(estimator, model)
+        return model
+
+    def to_sklearn(self):
+        """Return this mixture as a fitted `sklearn.mixture.GaussianMixture`, of flattened rows."""
+        from sklearn import mixture
+
+        return make_estimator(mixture.GaussianMixture, self)
 
     # Choosing the number of components
 
