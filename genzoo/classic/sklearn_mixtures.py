@@ -50,7 +50,8 @@ def copy_fit(estimator: Any, model: Any) -> None:
     """Give a model the record of an estimator's fit."""
     model.converged_ = bool(estimator.converged_)
     model.n_iter_ = int(estimator.n_iter_)
-    model.lower_bound_ = float(estimator.lower_bound_)
+    # an array of one value for tied Bayesian mixtures
+    model.lower_bound_ = float(np.squeeze(estimator.lower_bound_))
 
 
 def make_estimator(kind: type, model: Any, names: dict[str, str] | None = None) -> Any:
