@@ -19,6 +19,8 @@ from genzoo.core.errors import InvalidInputError
 from genzoo.core.registry import register
 from genzoo.core.spec import DataSpec
 
+_PARAMETERS = ("weights", "means", "covariances")
+
 
 @register("gaussian_mixture")
 class GaussianMixture(NormalMixture):
@@ -85,11 +87,18 @@ class GaussianMixture(NormalMixture):
 
     # Training
 
+    def _start(self, attempt):
+        given = {name: getattr(self, f"{name}_init") for name in _PARAMETERS}
+        if any(value is None for value in given.values()):
+            super()._start(attempt)
+        else:
+            self._set_parameters(**given)
+
     def _begin(self, counts, means, covariances):
         start = {"weights": counts / counts.sum(), "means": means, "covariances": covariances}
-        for name in start:
+        for name in _PARAMETERS:
             given = getattr(self, f"{name}_init")
-            start[name] = start[name] if given is None else np.asarray(given)
+            start[name] = start[name] if given is None else given
         self._set_parameters(**start)
 
     def _update(self, counts, means, covariances):
