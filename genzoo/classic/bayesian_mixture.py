@@ -6,11 +6,27 @@ import numpy as np
 import tensorflow as tf
 
 from genzoo.classic.mixture import NormalMixture
+from genzoo.classic.sklearn_mixtures import (
+    check_estimator,
+    copy_fit,
+    make_estimator,
+    model_arguments,
+)
 from genzoo.classic.starts import fill_missing
 from genzoo.core.checks import check_array, check_choice, check_number
 from genzoo.core.errors import InvalidInputError
 from genzoo.core.registry import register
+from genzoo.core.spec import DataSpec
 
+# the same names in scikit-learn
+_PRIOR_ARGUMENTS = (
+    "weight_concentration_prior_type",
+    "weight_concentration_prior",
+    "mean_precision_prior",
+    "mean_prior",
+    "degrees_of_freedom_prior",
+    "covariance_prior",
+)
 _PRIORS = ("dirichlet_process", "dirichlet_distribution")
 
 
@@ -231,10 +247,9 @@ class BayesianGaussianMixture(NormalMixture):
         from scipy.special import betaln, gammaln
 
         d, freedom = self.event_size, np.array(self._freedom)
-        log_det = np.asarray(
-            self._covariance.log_det(tf.convert_to_tensor(self._inverse_factor()), d)
+        log_det = self._covariance.log_det(self._inverse_factor(), d).numpy() - 0.5 * d * np.log(
+            freedom
         )
-        log_det = log_det - 0.5 * d * np.log(freedom)
         gammas = gammaln(0.5 * (freedom - np.arange(d)[:, None])).sum(axis=0)
         wishart = -(freedom * (log_det + 0.5 * d * np.log(2.0)) + gammas)
         copies = self.num_components if self.covariance_type == "tied" else 1
@@ -244,10 +259,71 @@ class BayesianGaussianMixture(NormalMixture):
         else:
             weights = gammaln(concentration.sum()) - gammaln(concentration).sum()
         precision = 0.5 * d * np.log(np.array(self._precision)).sum()
-        return float(copies * wishart.sum() + weights + precision)
+        return float(copies * np.sum(wishart) + weights + precision)
 
     def _inverse_factor(self) -> np.ndarray:
         return self._covariance.invert(self._covariance.to_factor(np.array(self._covariances)))
+
+    # scikit-learn
+
+    @classmethod
+    def from_sklearn(cls, estimator: Any, **arguments: Any) -> "BayesianGaussianMixture":
+        """Return the model that a fitted `sklearn.mixture.BayesianGaussianMixture` stands for.
+
+        Args:
+            estimator: Fitted.
+            **arguments: Constructor arguments to set or change, as in
+                `GaussianMixture.from_sklearn`.
+
+        Raises:
+            InvalidInputError: For anything else.
+            NotFittedError: Before the estimator's `fit`.
+        """
+        from sklearn import mixture
+
+        check_estimator(estimator, mixture.BayesianGaussianMixture)
+        names = {name: name for name in _PRIOR_ARGUMENTS}
+        found = {**model_arguments(estimator, names), **arguments}
+        model = cls((estimator.means_.shape[1],), **found)
+        model._set_spec(DataSpec(model.float_dtype))
+        model._mean_prior.assign(estimator.mean_prior_)
+        model._covariance_prior.assign(estimator.covariance_prior_)
+        model._set_posterior(
+            np.asarray(estimator.weight_concentration_),
+            estimator.mean_precision_,
+            estimator.degrees_of_freedom_,
+            estimator.means_,
+            estimator.covariances_,
+        )
+        copy_fit(estimator, model)
+        return model
+
+    def to_sklearn(self):
+        """Return this mixture as a fitted `sklearn.mixture.BayesianGaussianMixture`."""
+        from sklearn import mixture
+
+        names = {name: name for name in _PRIOR_ARGUMENTS}
+        estimator = make_estimator(mixture.BayesianGaussianMixture, self, names)
+        concentration = self.weight_concentration_
+        estimator.weight_concentration_ = (
+            tuple(concentration) if self._is_process else concentration
+        )
+        prior = self.weight_concentration_prior
+        estimator.weight_concentration_prior_ = (
+            1.0 / self.num_components if prior is None else prior
+        )
+        own = self.mean_precision_prior
+        estimator.mean_precision_prior_ = 1.0 if own is None else own
+        freedom = self.degrees_of_freedom_prior
+        estimator.degrees_of_freedom_prior_ = self.event_size if freedom is None else freedom
+        for name in (
+            "mean_precision_",
+            "degrees_of_freedom_",
+            "mean_prior_",
+            "covariance_prior_",
+        ):
+            setattr(estimator, name, getattr(self, name))
+        return estimator
 
 
 def _check_above(value: Any, minimum: float, name: str) -> float | None:

@@ -1,14 +1,25 @@
 """GaussianMixture: a mixture of normals, by EM."""
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from genzoo.classic.mixture import NormalMixture
-from genzoo.core.checks import check_number
+from genzoo.classic.search import ComponentSearch, search_components
+from genzoo.classic.sklearn_mixtures import (
+    check_estimator,
+    copy_fit,
+    make_estimator,
+    model_arguments,
+)
+from genzoo.core.checks import check_choice, check_number
 from genzoo.core.errors import InvalidInputError
 from genzoo.core.registry import register
+from genzoo.core.spec import DataSpec
+
+_PARAMETERS = ("weights", "means", "covariances")
 
 
 @register("gaussian_mixture")
@@ -76,11 +87,18 @@ class GaussianMixture(NormalMixture):
 
     # Training
 
+    def _start(self, attempt):
+        given = {name: getattr(self, f"{name}_init") for name in _PARAMETERS}
+        if any(value is None for value in given.values()):
+            super()._start(attempt)
+        else:
+            self._set_parameters(**given)
+
     def _begin(self, counts, means, covariances):
         start = {"weights": counts / counts.sum(), "means": means, "covariances": covariances}
-        for name in start:
+        for name in _PARAMETERS:
             given = getattr(self, f"{name}_init")
-            start[name] = start[name] if given is None else np.asarray(given)
+            start[name] = start[name] if given is None else given
         self._set_parameters(**start)
 
     def _update(self, counts, means, covariances):
@@ -130,26 +148,129 @@ class GaussianMixture(NormalMixture):
         super().restore_state(state)
         self.num_updates_ = state["num_updates_"]
 
+    # scikit-learn
+
+    @classmethod
+    def from_sklearn(cls, estimator: Any, **arguments: Any) -> "GaussianMixture":
+        """Return the model that a fitted `sklearn.mixture.GaussianMixture` stands for.
+
+        Args:
+            estimator: Fitted.
+            **arguments: Constructor arguments to set or change; `dtype` is that of the means,
+                `seed` the `random_state` where it is an int.
+
+        Raises:
+            InvalidInputError: For anything else.
+            NotFittedError: Before the estimator's `fit`.
+
+        Example:
+
+        >>> from sklearn.mixture import GaussianMixture
+        >>> x = genzoo.data.load("eight_gaussians", seed=0).x_train
+        >>> model = genzoo.GaussianMixture.from_sklearn(GaussianMixture(8).fit(x))
+        >>> bool((model.to_sklearn().means_ == model.means_).all())
+        True
+        """
+        from sklearn import mixture
+
+        check_estimator(estimator, mixture.GaussianMixture)
+        found = {**model_arguments(estimator), **arguments}
+        model = cls((estimator.means_.shape[1],), **found)
+        model._set_spec(DataSpec(model.float_dtype))
+        model._set_parameters(estimator.weights_, estimator.means_, estimator.covariances_)
+        copy_fit(estimator, model)
+        return model
+
+    def to_sklearn(self):
+        """Return this mixture as a fitted `sklearn.mixture.GaussianMixture`, of flattened rows."""
+        from sklearn import mixture
+
+        return make_estimator(mixture.GaussianMixture, self)
+
     # Choosing the number of components
 
     def bic(self, x: Any, **arguments: Any) -> float:
-        """Return the Bayesian information criterion on `x`, in nats times 2; lower is better.
+        """Return the Bayesian information criterion on `x`; lower is better.
 
         Args:
             x: Rows, complete or not.
             **arguments: As in `log_prob`.
         """
-        log_prob = self.log_prob(x, **arguments)
-        return self._num_parameters() * math.log(len(log_prob)) - 2 * log_prob.sum(dtype=np.float64)
+        return self.criteria(x, **arguments)["bic"]
 
     def aic(self, x: Any, **arguments: Any) -> float:
-        """Return Akaike's information criterion on `x`, in nats times 2; lower is better.
+        """Return Akaike's information criterion on `x`; lower is better.
 
         Args:
             x: Rows, complete or not.
             **arguments: As in `log_prob`.
         """
-        return 2 * self._num_parameters() - 2 * self.log_prob(x, **arguments).sum(dtype=np.float64)
+        return self.criteria(x, **arguments)["aic"]
+
+    def criteria(self, x: Any, **arguments: Any) -> dict[str, float]:
+        """Return `bic`, `aic` and `score` on `x` from one pass.
+
+        Args:
+            x: Rows, complete or not.
+            **arguments: As in `log_prob`.
+
+        Reference: Schwarz, Estimating the dimension of a model, 1978. Akaike, A new look at the
+        statistical model identification, 1974.
+        """
+        log_prob = self.log_prob(x, **arguments)
+        total, p = float(log_prob.sum(dtype=np.float64)), self._num_parameters()
+        return {
+            "bic": p * math.log(len(log_prob)) - 2 * total,
+            "aic": 2 * p - 2 * total,
+            "score": total / len(log_prob),
+        }
+
+    @classmethod
+    def search(
+        cls,
+        x: Any,
+        num_components: Iterable[int] = range(1, 11),
+        *,
+        criterion: str = "bic",
+        verbose: int = 1,
+        fit_arguments: dict[str, Any] | None = None,
+        **model_arguments: Any,
+    ) -> ComponentSearch:
+        """Fit a mixture for each number of components and report which suits `x` best.
+
+        Args:
+            x: Array [n, *event_shape].
+            num_components: Candidates.
+            criterion: `"bic"` or `"aic"`.
+            verbose: 0 for no progress bar.
+            fit_arguments: Of `fit`, such as `{"epochs": 50}`.
+            **model_arguments: Of the constructor, such as `covariance_type` and `n_init`.
+
+        Returns:
+            `ComponentSearch`: `table`, and `model`, the best; printed, it is a table.
+
+        Raises:
+            InvalidInputError: If no candidate can be fitted to `x`.
+
+        Example:
+
+        >>> x = genzoo.data.load("eight_gaussians", seed=0).x_train[:1000]
+        >>> found = genzoo.GaussianMixture.search(
+        ...     x, [4, 8, 12], verbose=0, n_init=3, covariance_type="spherical", seed=0
+        ... )
+        >>> found.model.num_components
+        8
+        """
+        check_choice(criterion, ("bic", "aic"), "criterion")
+        event_shape = np.shape(x)[1:]
+        return search_components(
+            lambda k: cls(event_shape, num_components=k, **model_arguments),
+            x,
+            num_components,
+            criterion,
+            verbose,
+            fit_arguments or {},
+        )
 
     def _num_parameters(self) -> int:
         k, d = self.num_components, self.event_size

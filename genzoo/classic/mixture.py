@@ -163,9 +163,12 @@ class NormalMixture(EMModel):
 
     def _adapt_parts(self, batches):
         sample = RowSample(_START_ROWS, self.event_size, self._start_seed())
-        for x, batch in zip(self._real_batches(batches()), batches(), strict=True):
-            rows = x[0].numpy().reshape(len(x[0]), -1).astype(np.float64)
+        first_row = 0
+        for batch in batches():
+            x, _ = self._to_real(tf.convert_to_tensor(batch["x"]), make_seed(0), first_row)
+            rows = x.numpy().reshape(len(x), -1).astype(np.float64)
             sample.add(rows, batch.get("sample_weight", np.ones(len(rows))))
+            first_row += len(rows)
         self._start_rows = sample.rows()
         self._start(0)
 
