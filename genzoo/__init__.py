@@ -23,7 +23,7 @@ from genzoo.flows import (
 from genzoo.gans import ACGAN, DCGAN, DRAGAN, GAN, WGANGP, ConditionalGAN
 from genzoo.vaes import IWAE, VAE, VAECNN, FlowVAE, TwoStageVAE
 
-_ROOMS = ("data", "metrics", "plotting", "training")
+_ROOMS = ("applications", "data", "metrics", "plotting", "training")
 
 __all__ = [
     "ACGAN",

@@ -1,0 +1,8 @@
+"""What generative models are trained for, behind the interfaces that their users know."""
+
+from genzoo.applications.anomaly import AnomalyDetector
+from genzoo.applications.ensemble import DensityEnsemble
+from genzoo.applications.pyod import PyODAdapter
+from genzoo.applications.tables import TablePreprocessor
+
+__all__ = ["AnomalyDetector", "DensityEnsemble", "PyODAdapter", "TablePreprocessor"]
