@@ -90,9 +90,7 @@ def train(
         validation = (x[left],) if context is None else (x[left], context[left])
         arguments["validation_data"] = validation
         arguments["callbacks"] = [
-            keras.callbacks.EarlyStopping(
-                patience=max(5, epochs // 10), restore_best_weights=True
-            )
+            keras.callbacks.EarlyStopping(patience=max(5, epochs // 10), restore_best_weights=True)
         ]
     model.fit(x[rows], None if context is None else context[rows], epochs=epochs, **arguments)
     return model
