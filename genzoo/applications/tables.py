@@ -30,9 +30,9 @@ class TablePreprocessor(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     integrated out. The pattern of what is missing is not modelled.
 
     Args:
-        numeric: `"standard"` (mean 0, variance 1), `"robust"` (median 0, the quartiles of a standard
-            normal; values that are mostly equal fall back to the standard deviation) or `"power"`
-            (Yeo-Johnson, then standard).
+        numeric: `"standard"` (mean 0, variance 1), `"robust"` (median 0, the quartiles of a
+            standard normal; values that are mostly equal fall back to the standard deviation) or
+            `"power"` (Yeo-Johnson, then standard).
         categorical_features: `"auto"` (columns with values that are not numbers), or indices,
             names (of a data frame's columns) or a mask; `None` for none.
         random_state: Int that fixes the draws.
