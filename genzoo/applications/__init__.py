@@ -2,7 +2,8 @@
 
 from genzoo.applications.anomaly import AnomalyDetector
 from genzoo.applications.ensemble import DensityEnsemble
+from genzoo.applications.imputation import Imputer
 from genzoo.applications.pyod import PyODAdapter
 from genzoo.applications.tables import TablePreprocessor
 
-__all__ = ["AnomalyDetector", "DensityEnsemble", "PyODAdapter", "TablePreprocessor"]
+__all__ = ["AnomalyDetector", "DensityEnsemble", "Imputer", "PyODAdapter", "TablePreprocessor"]

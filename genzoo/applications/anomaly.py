@@ -4,11 +4,12 @@ from typing import Any
 
 import numpy as np
 from scipy.special import logsumexp
-from sklearn.base import BaseEstimator, OutlierMixin, clone
+from sklearn.base import OutlierMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
 from genzoo.applications.ensemble import DensityEnsemble
 from genzoo.applications.scores import SCORES, default_score
+from genzoo.applications.options import ModelOptions
 from genzoo.applications.tables import TablePreprocessor
 from genzoo.applications.training import make_model, train
 from genzoo.core import checks
@@ -20,7 +21,7 @@ _DRAWS = 8
 _REFERENCE = 16
 
 
-class AnomalyDetector(OutlierMixin, BaseEstimator):
+class AnomalyDetector(OutlierMixin, ModelOptions):
     """Tells rows unlike those of `fit`, by a generative model of these.
 
     The default model is `DensityEnsemble`, for tables: it has no settings to tune. Any other is a
@@ -70,8 +71,6 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
     using typicality, 2019; Bates et al., Testing for outliers with conformal p-values, 2023.
     """
 
-    config: dict[str, Any] = {}  # noqa: RUF012 (replaced, never changed)
-
     def __init__(
         self,
         model: str | GenerativeModel = _DEFAULT,
@@ -97,18 +96,6 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         self.random_state = random_state
         if config:
             self.config = config
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the arguments, those of the model included."""
-        return {**super().get_params(deep), **self.config}
-
-    def set_params(self, **params: Any) -> "AnomalyDetector":
-        """Set arguments; names that are not the detector's own go to the model."""
-        own = super().get_params(deep=True)
-        config = {name: value for name, value in params.items() if name not in own}
-        if config:
-            self.config = {**self.config, **config}
-        return super().set_params(**{k: v for k, v in params.items() if k in own})
 
     # Learning
 

@@ -7,6 +7,7 @@ from sklearn.base import BaseEstimator
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import QuantileTransformer
 
+from genzoo.applications.training import mixture_options
 from genzoo.classic import GaussianMixture
 from genzoo.core import checks
 
@@ -16,8 +17,6 @@ _QUANTILES = 1_000
 _TAIL = 0.1
 # of the standardised data: rows that coincide have a density too
 _SMALLEST_DISTANCE = 1e-3
-_REG_COVAR = 0.02
-_ROWS_A_PARAMETER = 5
 
 
 class DensityEnsemble(BaseEstimator):
@@ -148,14 +147,8 @@ class _Mixture:
         self.num_components, self.random = num_components, random
 
     def _build(self, num_rows: int, width: int) -> GaussianMixture:
-        bearable = num_rows // (_ROWS_A_PARAMETER * width)
-        return GaussianMixture(
-            (width,),
-            num_components=int(np.clip(bearable, 1, self.num_components)),
-            reg_covar=_REG_COVAR,
-            tol=1e-2,
-            seed=int(self.random.integers(2**31)),
-        )
+        options = mixture_options(num_rows, width, self.num_components)
+        return GaussianMixture((width,), seed=int(self.random.integers(2**31)), **options)
 
     def fit(self, x: np.ndarray) -> np.ndarray:
         """Return the scores of the rows by a mixture of the other half, [n]; NaN where unused."""

@@ -99,7 +99,7 @@ class TablePreprocessor(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         return self
 
     def _fit_categories(self, column: np.ndarray, j: int) -> None:
-        present = column[~_is_missing(column)]
+        present = column[~is_missing(column)]
         if not len(present):
             raise InvalidInputError(
                 f"Expected a value in each column. Received: column {j} with none. Drop it."
@@ -140,7 +140,7 @@ class TablePreprocessor(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
     def _transform(self, X: np.ndarray, uniform: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         uniform = np.broadcast_to(np.clip(uniform, _EDGE, 1 - _EDGE), X.shape)
-        missing = _is_missing(X)
+        missing = is_missing(X)
         z, log_det = np.zeros(X.shape), np.zeros(len(X))
         numbers = ~self.categorical_
         values = (_as_numbers(X[:, numbers]) - self.center_[numbers]) / self.scale_[numbers]
@@ -189,7 +189,7 @@ class TablePreprocessor(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
     def is_random(self, X: Any) -> bool:
         """Return whether categories, or values that these rows miss, make the map random."""
-        return bool(self.categories_) or bool(_is_missing(np.asarray(X)).any())
+        return bool(self.categories_) or bool(is_missing(np.asarray(X)).any())
 
     def _uniform(self, n: int) -> np.ndarray:
         return np.random.default_rng(self.random_state).random((n, self.n_features_in_))
@@ -231,7 +231,8 @@ class TablePreprocessor(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         return tags
 
 
-def _is_missing(values: np.ndarray) -> np.ndarray:
+def is_missing(values: np.ndarray) -> np.ndarray:
+    """Return where an array holds NaN or `None`."""
     if values.dtype.kind == "f":
         return np.isnan(values)
     return np.frompyfunc(lambda v: v is None or v != v, 1, 1)(values).astype(bool)

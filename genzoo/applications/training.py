@@ -14,6 +14,19 @@ _STEPS = 3000
 _MOST_EPOCHS = 200
 _VALIDATION = 0.1
 _LEAST_VALIDATION_ROWS = 10
+_MOST_COMPONENTS = 10
+_ROWS_A_PARAMETER = 5
+
+
+def mixture_options(num_rows: int, width: int, most: int = _MOST_COMPONENTS) -> dict[str, Any]:
+    """Return options of a `GaussianMixture` of full covariances that so many rows can bear.
+
+    Args:
+        num_rows, width: Of standardised data.
+        most: Components, at most.
+    """
+    bearable = num_rows // (_ROWS_A_PARAMETER * width)
+    return {"num_components": int(np.clip(bearable, 1, most)), "reg_covar": 0.02, "tol": 1e-2}
 
 
 def make_model(
