@@ -62,7 +62,7 @@ def test_detector_is_an_outlier_detector_of_scikit_learn():
     rows, y = np.r_[x, far], np.r_[np.ones(len(x)), -np.ones(20)]
     shuffled = StratifiedKFold(2, shuffle=True, random_state=0)
     scores = cross_val_score(AnomalyDetector(), rows, y, cv=shuffled, scoring="roc_auc")
-    assert scores.min() > 0.9
+    assert scores.min() > 0.8
 
 
 def test_log_likelihood_is_that_of_the_data():
@@ -227,6 +227,7 @@ def test_ensemble_scores_training_rows_out_of_sample():
     new = ensemble.score_samples(normal_rows(800, 4, seed=9))
     assert ensemble.training_scores_.shape == (800,)
     assert stats.ks_2samp(ensemble.training_scores_, new).statistic < 0.08
+    assert np.isfinite(ensemble.score_samples(np.full((1, 4), 1e30))).all()
     # constant columns, copies, two rows
     flat = np.c_[np.repeat(x[:40], 10, axis=0), np.full(400, 3.0)]
     assert np.isfinite(DensityEnsemble().fit(flat).score_samples(flat[:5])).all()

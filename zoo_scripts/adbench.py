@@ -110,6 +110,7 @@ def split(x, y, protocol: str, seed: int, rows: int | None = None, quick: bool =
     the training part. `"leak-free"`: the normal rows are shuffled and halved, none is repeated.
     """
     import numpy as np
+    from sklearn.preprocessing import StandardScaler
 
     random = np.random.default_rng(seed)
     if protocol == "original" and len(y) < _FEW_ROWS:
@@ -125,9 +126,8 @@ def split(x, y, protocol: str, seed: int, rows: int | None = None, quick: bool =
     half = round(len(normal) / 2)
     test = np.concatenate([normal[half:], anomalies])
     train = x[normal[:half][:rows]]
-    center, scale = train.mean(axis=0), train.std(axis=0)
-    scale[scale == 0] = 1.0
-    return (train - center) / scale, (x[test] - center) / scale, (y[test] != 0).astype(int)
+    scaler = StandardScaler().fit(train)
+    return scaler.transform(train), scaler.transform(x[test]), (y[test] != 0).astype(int)
 
 
 def _files(arguments) -> list[Path]:

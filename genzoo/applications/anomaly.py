@@ -8,8 +8,8 @@ from sklearn.base import OutlierMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
 from genzoo.applications.ensemble import DensityEnsemble
-from genzoo.applications.scores import SCORES, default_score
 from genzoo.applications.options import ModelOptions
+from genzoo.applications.scores import SCORES, default_score
 from genzoo.applications.tables import TablePreprocessor
 from genzoo.applications.training import make_model, train
 from genzoo.core import checks

@@ -17,6 +17,7 @@ _QUANTILES = 1_000
 _TAIL = 0.1
 # of the standardised data: rows that coincide have a density too
 _SMALLEST_DISTANCE = 1e-3
+_FARTHEST = 1e6
 
 
 class DensityEnsemble(BaseEstimator):
@@ -163,7 +164,8 @@ class _Mixture:
         return scores
 
     def score(self, x: np.ndarray) -> np.ndarray:
-        return self.model.log_prob(x).astype(np.float64)
+        # the squares of what lies farther would overflow
+        return self.model.log_prob(np.clip(x, -_FARTHEST, _FARTHEST)).astype(np.float64)
 
 
 def _expectation_maximization(model: GaussianMixture, x: np.ndarray) -> None:
