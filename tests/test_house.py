@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "training": {"core", "metrics", "plotting"},
     "metrics": {"core", "data"},
     "plotting": {"core"},
+    "applications": {"core", "classic", "data", "metrics"},
 }
 
 

@@ -215,6 +215,25 @@ def test_reproduce_writes_figures_and_pictures(experiment, tmp_path):
     assert "--overwrite" in again.stderr
 
 
+def test_reproduce_adbench_takes_a_folder_of_tables(tmp_path):
+    random = np.random.default_rng(0)
+    (tmp_path / "tables").mkdir()
+    for name in ("1_a", "2_b"):
+        x = np.r_[random.normal(size=(60, 3)), random.normal(size=(10, 3)) + 6]
+        np.savez(tmp_path / "tables" / name, X=x, y=np.r_[np.zeros(60), np.ones(10)])
+    small = ["--models", "default", "gaussian_mixture", "knn", "--seeds", "1", "--epochs", "2"]
+    result = run(
+        "reproduce", "adbench", "--data", "tables", *small, "--output", "out", cwd=tmp_path
+    )
+    assert result.returncode == 0, result.stderr
+    results = json.loads((tmp_path / "out" / "results.json").read_text())["results"]
+    assert len(results) == 2 * 2 * 3
+    assert min(row["auroc"] for row in results) > 95
+    assert "| mean |" in (tmp_path / "out" / "results.md").read_text()
+    assert (tmp_path / "out" / "adbench.png").stat().st_size > 1000
+    assert run("reproduce", "adbench", "--data", "nowhere", cwd=tmp_path).returncode == 2
+
+
 def test_ctrl_c_saves_what_was_learned(tmp_path):
     process = subprocess.Popen(
         [

@@ -6,6 +6,8 @@ experiments:
                 Frechet distance of samples in the features of a small classifier
   flow-decoder  a multi-scale Glow against a VAE with a flow decoder on colour images; seconds an
                 epoch, bits/dim and Frechet distance
+  adbench       anomaly detection on a folder of tables, as Livernoche et al. 2024 do and without
+                leaks, beside PyOD's detectors (scikit-learn's without PyOD); AUROC and AUPR
 
 Writes into the output folder results.json, curves.png and the samples of each model. --quick takes
 about two minutes, on fewer rows and epochs: its figures are no reproduction.
@@ -13,6 +15,7 @@ about two minutes, on fewer rows and epochs: its figures are no reproduction.
 examples:
   genzoo reproduce vae-mnist --quick
   genzoo reproduce flow-decoder --data photos/cifar10_jpeg_10k.npz --output runs/flow-decoder
+  genzoo reproduce adbench --data tables/adbench --models default knn --sets wine cardio
 """
 
 import argparse
@@ -21,14 +24,19 @@ import time
 from pathlib import Path
 from typing import Any
 
+from zoo_scripts import adbench
 from zoo_scripts.common import check_output, natural, new_folder, positive, replaced_folder
 
 _BATCH = 128
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("experiment", choices=list(EXPERIMENTS), metavar="EXPERIMENT")
-    parser.add_argument("--data", metavar="D", help="images with labels; default: mnist or cifar10")
+    parser.add_argument("experiment", choices=[*EXPERIMENTS, "adbench"], metavar="EXPERIMENT")
+    parser.add_argument(
+        "--data",
+        metavar="D",
+        help="images with labels; default: mnist or cifar10; for adbench a folder",
+    )
     parser.add_argument(
         "--epochs", type=positive, metavar="N", help="default: the experiment's own"
     )
@@ -38,9 +46,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", metavar="DIR", help="default: runs/EXPERIMENT, numbered")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing output")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    adbench.add_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if arguments.experiment == "adbench":
+        return adbench.run(arguments)
     import genzoo
 
     if arguments.output is None:

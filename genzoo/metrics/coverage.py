@@ -54,6 +54,55 @@ def density_and_coverage(real: Any, generated: Any, *, k: int = 5) -> tuple[floa
     return inside / (k * len(generated)), float(reached.mean())
 
 
+def precision_and_recall(real: Any, generated: Any, *, k: int = 3) -> tuple[float, float]:
+    """Return the share of samples within the data's reach, and of data within the samples'.
+
+    The reach of a set is the union of balls around its rows, each to its k-th nearest neighbour in
+    the set. Precision is hurt by samples off the data, recall by data that no sample comes near.
+    Both depend on the numbers of rows (more rows, smaller balls) and on outliers, whose balls
+    are large: compare figures of equal numbers; see `density_and_coverage` for more robust ones.
+
+    Args:
+        real: Rows [n, ...] of data or features, n above k.
+        generated: Rows [m, ...] of samples, m above k.
+        k: Neighbours.
+
+    Raises:
+        InvalidInputError: For rows of different shapes, or too few.
+
+    Example:
+
+    >>> points = np.random.default_rng(0).normal(size=(400, 2))
+    >>> precision, recall = genzoo.metrics.precision_and_recall(points[:200], points[200:, :] / 3)
+    >>> precision > 0.9, recall < 0.7
+    (True, True)
+
+    Reference: Kynkäänniemi et al., Improved precision and recall metric for assessing generative
+    models, 2019.
+    """
+    k = checks.check_int(k, "k")
+    real, generated = _flat(real), _flat(generated)
+    if real.shape[1] != generated.shape[1] or min(len(real), len(generated)) <= k:
+        raise InvalidInputError(
+            f"Expected more than k = {k} rows each, of as many values. Received: "
+            f"{real.shape} and {generated.shape} (rows, values)"
+        )
+    return _share_reached(real, generated, k), _share_reached(generated, real, k)
+
+
+def _share_reached(centers: np.ndarray, rows: np.ndarray, k: int) -> float:
+    """Return the share of rows inside a ball around a centre to its k-th nearest centre."""
+    from sklearn.metrics.pairwise import euclidean_distances
+    from sklearn.neighbors import NearestNeighbors
+
+    radius = NearestNeighbors(n_neighbors=k).fit(centers).kneighbors()[0][:, -1]
+    reached = 0
+    for start in range(0, len(rows), 1024):
+        apart = euclidean_distances(rows[start : start + 1024], centers)
+        reached += int((apart <= radius).any(axis=1).sum())
+    return reached / len(rows)
+
+
 def mode_coverage(samples: Any, modes: Any, radius: float) -> tuple[int, float]:
     """Return how many modes have a sample within `radius`, and the share of samples that have one.
 

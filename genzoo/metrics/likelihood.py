@@ -8,6 +8,31 @@ import numpy as np
 from genzoo.core.density import DensityModel
 
 
+def perplexity(model: DensityModel, x: Any, **arguments: Any) -> float:
+    """Return exp(-log p(x) / values) over all rows: how many equally likely levels a value has.
+
+    For integer data; 2 to the power of the mean bits per dimension. For a model with a bound, an
+    upper bound.
+
+    Args:
+        model: A fitted model of integers.
+        x: Integers [n, *event_shape].
+        **arguments: As in `log_prob`.
+
+    Raises:
+        NoDensityError: For real-valued data, as `bits_per_dim`.
+
+    Example:
+
+    >>> x = np.random.default_rng(0).integers(0, 4, (2000, 1)).astype("uint8")
+    >>> model = genzoo.GaussianMixture((1,), num_components=1)
+    >>> history = model.fit(x, verbose=0)
+    >>> 4 <= genzoo.metrics.perplexity(model, x) < 5
+    True
+    """
+    return float(2.0 ** np.mean(model.bits_per_dim(x, **arguments), dtype=np.float64))
+
+
 def likelihood_report(model: DensityModel, x: Any, **arguments: Any) -> dict[str, Any]:
     """Score data and declare the figure.
 

@@ -412,6 +412,11 @@ class VAE(LatentModel, DensityModel):
         noise = self._noise(tf.shape(given.mean)[0], seed, first_row)
         return self.posterior_layer.draw(given, noise)[0]
 
+    def _reconstruct_draw(self, x, context, first_row, seed):
+        z = self._encode_draw(x, context, first_row, seed)
+        own = tf.random.experimental.stateless_fold_in(seed, first_row)
+        return self.data_spec.to_data(self._to_event(self._draw_output(z, context, own, False)))
+
     def _decode(self, z, context):
         mean = self._draw_output(z, context, make_seed(0), mean=True)
         return self.data_spec.to_data(self._to_event(mean))
@@ -469,9 +474,23 @@ class VAE(LatentModel, DensityModel):
         rows = self.map_rows("encode_draw", self._encode_draw, data, batch_size, seed)
         return np.concatenate(list(rows))
 
-    def reconstruct(self, x: Any, *, context: Any = None) -> np.ndarray:
-        """Return `decode(encode(x))`: the mean of p(x | z), for binarised data rounded."""
-        return self.decode(self.encode(x, context=context), context=context)
+    def reconstruct(
+        self, x: Any, *, context: Any = None, draw: bool = False, seed: int = 0
+    ) -> np.ndarray:
+        """Return `decode(encode(x))`: the mean of p(x | z), for binarised data rounded.
+
+        Args:
+            x: Array [n, *event_shape].
+            context: As in `fit`, for conditional models.
+            draw: Whether to draw z from the posterior, and x from p(x | z), in place of means.
+            seed: Fixes the draws; those of x depend on the number of rows too.
+        """
+        if not draw:
+            return self.decode(self.encode(x, context=context), context=context)
+        data, batch_size = self._door_rows("reconstruct", x, context, None)
+        seed = make_seed(checks.check_seed(seed))
+        rows = self.map_rows("reconstruct_draw", self._reconstruct_draw, data, batch_size, seed)
+        return np.concatenate(list(rows))
 
     def elbo(
         self, x: Any, *, context: Any = None, num_draws: int = 16, seed: int = 0

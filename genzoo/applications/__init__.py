@@ -1,0 +1,9 @@
+"""What generative models are trained for, behind the interfaces that their users know."""
+
+from genzoo.applications.anomaly import AnomalyDetector
+from genzoo.applications.ensemble import DensityEnsemble
+from genzoo.applications.imputation import Imputer
+from genzoo.applications.pyod import PyODAdapter
+from genzoo.applications.tables import TablePreprocessor
+
+__all__ = ["AnomalyDetector", "DensityEnsemble", "Imputer", "PyODAdapter", "TablePreprocessor"]
