@@ -1,6 +1,8 @@
 """Runs that are killed go on; runs that turn to NaN are taken back."""
 
 import contextlib
+import os
+import signal
 import subprocess
 import sys
 import warnings
@@ -262,3 +264,30 @@ def test_a_command_that_is_killed_resumes(tmp_path):
     for a, b in zip(*(m.weights for m in models), strict=True):
         np.testing.assert_array_equal(a.numpy(), b.numpy())
     assert "finished already" in run(tmp_path / "killed", "--resume").stdout
+
+
+@pytest.mark.slow
+def test_a_local_cluster_is_started_killed_and_resumed(tmp_path):
+    def run(output, *more):
+        finished = subprocess.run(
+            command(tmp_path / output, "--workers", "2", *more), capture_output=True, text=True,
+            timeout=300,
+        )  # fmt: skip
+        assert finished.returncode == 0, finished.stderr
+        return keras.models.load_model(tmp_path / output / "model.keras")
+
+    process = subprocess.Popen(
+        command(tmp_path / "killed", "--workers", "2"), stderr=subprocess.PIPE, text=True
+    )
+    checkpoints = tmp_path / "killed.training" / "checkpoints"
+    while process.poll() is None and not list(checkpoints.glob("epoch-000001-step-*")):
+        pass
+    workers = subprocess.run(
+        ["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True
+    ).stdout.split()
+    os.kill(int(workers[1]), signal.SIGKILL)
+    assert process.wait(timeout=30) == 137
+    assert "worker 1 ended with code -9" in process.stderr.read()
+    resumed, whole = run("killed", "--resume"), run("whole")
+    for a, b in zip(whole.weights, resumed.weights, strict=True):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), atol=1e-5)

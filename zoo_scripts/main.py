@@ -78,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.command is None:
         parser.print_help()
         return 2
-    arguments.command_line = shlex.join(["genzoo", *argv])
+    arguments.argv, arguments.command_line = argv, shlex.join(["genzoo", *argv])
     try:
         _import_tensorflow()
         from genzoo.core.errors import GenzooError

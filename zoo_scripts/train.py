@@ -25,12 +25,14 @@ examples:
 
 import argparse
 import json
+import os
 import shutil
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
+from zoo_scripts.cluster import run_cluster
 from zoo_scripts.common import (
     MODEL_FILE,
     SAVED_MODEL,
@@ -70,6 +72,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="between checkpoints; default 60",
     )
+    group.add_argument(
+        "--workers",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="processes of a cluster on this machine, for tests; elsewhere set TF_CONFIG",
+    )
     group = parser.add_argument_group("output")
     group.add_argument(
         "--output",
@@ -89,6 +98,8 @@ def run(arguments: argparse.Namespace) -> int:
     model_class(arguments.model)
     options = parse_options(arguments.option)
     output = _choose_output(arguments)
+    if arguments.workers > 1 and not os.environ.get("TF_CONFIG"):
+        return run_cluster(arguments.workers, arguments.argv, output)
     unfinished = _unfinished(output)
     if arguments.resume and output.exists() and not unfinished.exists():
         print(f"finished already: {output}")
@@ -154,6 +165,9 @@ def _choose_output(arguments) -> Path:
         latest = max(begun, key=lambda path: path.stat().st_mtime)
         return latest.with_name(latest.name.removesuffix(".training"))
     output = Path(arguments.output)
+    if not _is_first_worker():
+        # the first is at work there
+        return output
     if arguments.resume:
         return check_output(output, overwrite=True)
     check_output(output, arguments.overwrite)
@@ -340,6 +354,11 @@ def _versions() -> dict[str, str]:
 
             found[package] = __version__
     return {"python": platform.python_version(), **found}
+
+
+def _is_first_worker() -> bool:
+    cluster = json.loads(os.environ.get("TF_CONFIG") or "{}")
+    return cluster.get("task", {}).get("index", 0) == 0
 
 
 def _is_chief(strategy) -> bool:

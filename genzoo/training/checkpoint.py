@@ -171,6 +171,9 @@ class Checkpoint(keras.callbacks.Callback):
         }
         self._saved_at = time.monotonic()
         if not _is_chief(self.model):
+            # some variables are sums over workers, which all of them have to read
+            with tempfile.TemporaryDirectory() as aside:
+                self.model.save_weights(Path(aside) / _WEIGHTS)
             return
         try:
             self._write(state, arrays)
