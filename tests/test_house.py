@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "training": {"core", "metrics", "plotting"},
     "metrics": {"core", "data"},
     "plotting": {"core"},
+    "reports": {"core", "metrics", "plotting"},
     "applications": {"core", "classic", "data", "metrics"},
 }
 

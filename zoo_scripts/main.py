@@ -1,4 +1,4 @@
-"""The program `genzoo`: train, sample, evaluate, export, list and reproduce."""
+"""The program `genzoo`: train, sample, evaluate, report, export, list, reproduce."""
 
 import argparse
 import contextlib
@@ -12,6 +12,7 @@ _COMMANDS = {
     "train": "fit a model to data; save it with samples, curves and metrics",
     "sample": "draw samples from a saved model",
     "evaluate": "score data with a saved model",
+    "report": "write a page on a saved model: card, figures, samples, blind test",
     "export": "write a saved model as a TensorFlow SavedModel",
     "list": "list models, data sets and saved models",
     "reproduce": "run a published comparison again",
