@@ -50,7 +50,7 @@ def constructor_arguments(cls: type) -> dict[str, inspect.Parameter]:
     return arguments
 
 
-def build(name: str, **config: Any):
+def build(name: str, /, **config: Any):
     """Build a registered model.
 
     Args:

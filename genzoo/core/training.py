@@ -54,6 +54,18 @@ def as_callbacks(given: Any) -> list[keras.callbacks.Callback]:
     return [given] if isinstance(given, keras.callbacks.Callback) else list(given)
 
 
+def _check_keras_arguments(name: Any, dtype: Any) -> None:
+    if name is not None and (not isinstance(name, str) or not name or "/" in name):
+        raise InvalidInputError(f"Expected name to be a word without '/'. Received: name={name!r}")
+    try:
+        keras.dtype_policies.get(dtype)
+    except (TypeError, ValueError) as error:
+        raise InvalidInputError(
+            "Expected dtype to be a Keras dtype policy, such as 'float32'. "
+            f"Received: dtype={dtype!r}"
+        ) from error
+
+
 class _Conductor(keras.callbacks.Callback):
     """Last of the callbacks of a `fit`: knows its epoch, and calls those that wait for all others.
 
@@ -119,6 +131,7 @@ class TrainableModel(keras.Model):
         name: str | None = None,
         dtype: Any = None,
     ):
+        _check_keras_arguments(name, dtype)
         # Keras would cast the data to a mixed policy's compute type, not only inside networks
         super().__init__(name=name, dtype=dtype, autocast=False)
         mixed = ("mixed_bfloat16", "mixed_float16") if self.mixed_precision else ()

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from genzoo.core.checks import check_choice
 from genzoo.core.errors import InvalidInputError
 from genzoo.core.lazy import tfp
 
@@ -135,4 +136,4 @@ def make_base(base, shape, seed, dtype) -> _Base:
     """Return the layer for a name of `BASES` or a builder."""
     if callable(base):
         return Custom(base, shape, seed=seed, dtype=dtype)
-    return BASES[base](shape, seed, dtype=dtype)
+    return BASES[check_choice(base, BASES, "base")](shape, seed, dtype=dtype)

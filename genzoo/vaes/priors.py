@@ -124,4 +124,9 @@ def make_prior(
         )
     if isinstance(prior, Flow):
         return FlowPrior(prior, latent_dim, context_size, dtype=dtype)
+    if not isinstance(prior, str) and not callable(prior):
+        raise InvalidInputError(
+            "Expected prior to be a name, a flow, or a function that returns a distribution. "
+            f"Received: prior={prior!r}"
+        )
     return BasePrior(prior, latent_dim, seed, dtype=dtype)
