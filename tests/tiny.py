@@ -19,6 +19,11 @@ TINY = {
     "gan": _SMALL_GAN,
     "gaussian_mixture": {"num_components": 3, "covariance_type": "diag", "reg_covar": 1e-3},
     "glow": {"num_levels": 1, "num_steps": 2, "filters": 8},
+    "hidden_markov_model": {
+        "num_states": 3,
+        "covariance_type": "diag",
+        "reg_covar": 1e-3,
+    },
     "iaf": {"num_transforms": 2, "hidden_units": (32,)},
     "iwae": {"latent_dim": 2, "hidden_units": (16,), "num_draws": 3},
     "maf": {"num_transforms": 2, "hidden_units": (32,)},
@@ -41,7 +46,7 @@ TINY = {
 }
 
 # models without trainable weights: EM sets the parameters itself
-NO_GRADIENTS = {"gaussian_mixture"}
+NO_GRADIENTS = {"gaussian_mixture", "hidden_markov_model"}
 
 # models that cannot do without labels: tests/test_gans.py has their contract
 NEEDS_LABELS = {"acgan", "conditional_gan"}
@@ -56,8 +61,25 @@ IMAGES_ONLY = {"dcgan"}
 DEALS_BATCHES = {"wgan_gp"}
 
 # models that take no context
-UNCONDITIONAL = {"gaussian_mixture"}
+UNCONDITIONAL = {"gaussian_mixture", "hidden_markov_model"}
+
+# models of sequences: an example is one, and its first axis is time
+SEQUENCES = {"hidden_markov_model"}
+
+# what the contract asks and a model does otherwise: names of cases, with the reason
+EXCEPTIONS = {
+    "hidden_markov_model": {
+        "one example": "one array of steps is one sequence",
+        "flattened": "the message names the shape of a step",
+        "other shape": "sequences may be of any length",
+        "NaN": "NaN is a missing value",
+        "ragged": "a list is one of sequences",
+        "none": "an array of one object",
+        "integers, as fitted": "",
+    }
+}
 
 
 def tiny(name: str, event_shape=(8, 8, 1), **arguments):
+    event_shape = event_shape[1:] if name in SEQUENCES else event_shape
     return genzoo.build(name, event_shape=event_shape, **{"seed": 0, **TINY[name], **arguments})
