@@ -659,6 +659,8 @@ class HiddenMarkovModel(EMModel):
         data = self._door(x, lengths, batch_size, steps_per_epoch, mask)
         if batch_size is None and isinstance(data, SequenceData):
             batch_size = data.usual_batch_size(self._emission.values_a_step)
+        if self.sequence_length_ is None and isinstance(data, SequenceData):
+            self.sequence_length_ = max(round(data.lengths.mean()), 1)
         arguments.update(batch_size=batch_size, steps_per_epoch=steps_per_epoch)
         if self.data_spec is not None:
             return super().fit(data, validation_data=validation_data, **arguments)
