@@ -11,6 +11,7 @@ import genzoo
 from genzoo.core.registry import constructor_arguments, model_class
 from tests.tiny import (
     DEALS_BATCHES,
+    EXCEPTIONS,
     IMAGES_ONLY,
     NEEDS_LABELS,
     NO_GRADIENTS,
@@ -349,9 +350,8 @@ def test_bad_data_are_refused_before_any_weight_changes(name, fitted):
     def rated(x):
         return rate(model, x)
 
-    for kind, (x, message) in BAD.items():
-        if kind == "NaN" and model.takes_missing:
-            continue
+    for kind in set(BAD) - set(EXCEPTIONS.get(name, ())):
+        x, message = BAD[kind]
         for call in (model.fit, rated, fresh.fit, fresh.adapt):
             with pytest.raises(genzoo.GenzooError, match=message):
                 call(x)
@@ -412,7 +412,8 @@ def test_bad_data_sets_are_refused(name, digits):
             x.map(lambda image: tf.cast(image, tf.float32) + np.nan).batch(8)
         ),
     }
-    for message, call in calls.items():
+    for message in set(calls) - set(EXCEPTIONS.get(name, ())):
+        call = calls[message]
         with pytest.raises(genzoo.GenzooError, match=message):
             call()
 

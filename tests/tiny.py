@@ -25,6 +25,11 @@ TINY = {
     "gan": _SMALL_GAN,
     "gaussian_mixture": {"num_components": 3, "covariance_type": "diag", "reg_covar": 1e-3},
     "glow": {"num_levels": 1, "num_steps": 2, "filters": 8},
+    "hidden_markov_model": {
+        "num_states": 3,
+        "covariance_type": "diag",
+        "reg_covar": 1e-3,
+    },
     "iaf": {"num_transforms": 2, "hidden_units": (32,)},
     "iwae": {"latent_dim": 2, "hidden_units": (16,), "num_draws": 3},
     "maf": {"num_transforms": 2, "hidden_units": (32,)},
@@ -48,7 +53,7 @@ TINY = {
 }
 
 # models without trainable weights: EM sets the parameters itself
-NO_GRADIENTS = {"bayesian_gaussian_mixture", "gaussian_mixture"}
+NO_GRADIENTS = {"bayesian_gaussian_mixture", "gaussian_mixture", "hidden_markov_model"}
 
 # models that cannot do without labels: tests/test_gans.py has their contract
 NEEDS_LABELS = {"acgan", "conditional_gan"}
@@ -66,8 +71,28 @@ IMAGES_ONLY = {"dcgan"}
 DEALS_BATCHES = {"wgan_gp"}
 
 # models that take no context
-UNCONDITIONAL = {"bayesian_gaussian_mixture", "gaussian_mixture"}
+UNCONDITIONAL = {"bayesian_gaussian_mixture", "gaussian_mixture", "hidden_markov_model"}
+
+# models of sequences: an example is one, and its first axis is time
+SEQUENCES = {"hidden_markov_model"}
+
+# what the contract asks and a model does otherwise: names of cases, with the reason
+EXCEPTIONS = {
+    "bayesian_gaussian_mixture": {"NaN": "a missing value"},
+    "gaussian_mixture": {"NaN": "a missing value"},
+    "hidden_markov_model": {
+        "one example": "an array of steps is one sequence",
+        "flattened": "the message names the shape of a step",
+        "other shape": "sequences may be of any length",
+        "ragged": "a list is one of sequences; each is checked",
+        "NaN": "a missing value",
+        "NaN in row": "a missing value",
+        "labels": "the second part of a data set is lengths",
+        r"\(8, 8, 1\)": "sequences may be of any length",
+    }
+}
 
 
 def tiny(name: str, event_shape=(8, 8, 1), **arguments):
+    event_shape = event_shape[1:] if name in SEQUENCES else event_shape
     return genzoo.build(name, event_shape=event_shape, **{"seed": 0, **TINY[name], **arguments})

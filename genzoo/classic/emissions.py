@@ -230,7 +230,7 @@ class Multinomial(Emission):
         impossible = tf.matmul(x, tf.cast(probability == 0, x.dtype), transpose_b=True) > 0
         logits = tf.math.log(tf.where(probability == 0, tf.ones_like(probability), probability))
         seen = tf.matmul(x, logits, transpose_b=True)
-        return tf.where(impossible, -np.inf, ways[:, None] + seen)
+        return tf.where(impossible, x.dtype.as_numpy_dtype(-np.inf), ways[:, None] + seen)
 
     def statistics(self, weights, x, mask, posterior):
         return {"emissionprob": tf.matmul(posterior, tf.cast(x, posterior.dtype), transpose_a=True)}

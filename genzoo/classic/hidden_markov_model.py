@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -658,6 +659,8 @@ class HiddenMarkovModel(EMModel):
         data = self._door(x, lengths, batch_size, steps_per_epoch, mask)
         if batch_size is None and isinstance(data, SequenceData):
             batch_size = data.usual_batch_size(self._emission.values_a_step)
+        if self.sequence_length_ is None and isinstance(data, SequenceData):
+            self.sequence_length_ = max(round(data.lengths.mean()), 1)
         arguments.update(batch_size=batch_size, steps_per_epoch=steps_per_epoch)
         if self.data_spec is not None:
             return super().fit(data, validation_data=validation_data, **arguments)
@@ -716,9 +719,9 @@ class HiddenMarkovModel(EMModel):
             x, lengths, mask, batch_size: As in `fit`.
             **arguments: Keras's own: `verbose`, `return_dict`, `callbacks`, `steps`.
         """
-        if isinstance(x, tf.data.Dataset) and set(x.element_spec) >= {"x", "lengths", "mask"}:
+        if "_use_cached_eval_dataset" in arguments:
             # from `fit`, which validates on what it has made ready
-            return super().evaluate(x, **arguments)
+            return super().evaluate(x, batch_size=batch_size, **arguments)
         self._check_fitted("evaluate")
         data = self._door(x, lengths, batch_size, arguments.get("steps"), mask)
         self._check_kind(data, self.data_spec)
@@ -1061,15 +1064,8 @@ class HiddenMarkovModel(EMModel):
             ("predict_proba", self._posteriors),
             ("decode", self._paths),
         ):
-
-            def whole(x, function=function):
-                return self._of_raw(function, x)
-
-            def cut(x, lengths, function=function):
-                return self._of_raw(function, x, lengths)
-
-            signatures[name] = (whole, [x])
-            signatures[f"{name}_with_lengths"] = (cut, [x, lengths])
+            signatures[name] = (partial(self._of_raw, function), [x])
+            signatures[f"{name}_with_lengths"] = (partial(self._of_raw, function), [x, lengths])
         if self.emission != "multinomial" or self.num_trials_ is not None:
 
             def sample_with_length(n, seed, length):

@@ -18,6 +18,7 @@ from genzoo.core.random import uniform_rows
 _VALUES_A_BATCH = 2**23
 _STEPS_A_BATCH = 2**17
 _CACHED_BYTES = 2**28
+_FEW_STEPS = 2**15
 _PARTS = ("x", "lengths", "mask")
 
 
@@ -69,12 +70,12 @@ class SequenceData(ArrayData):
     def plan(self, batch_size: int, *, exact: bool = False) -> list[tuple[np.ndarray, int]]:
         """Return the batches: numbers of sequences of much the same length, and their width.
 
-        Widths are few, so that few shapes are compiled: four an octave. Where `exact`, sequences
-        all of one length are not padded.
+        Widths are few, so that few shapes are compiled: four an octave, and one alone where that
+        wastes little. Where `exact`, the one of sequences that share it is their longest length.
         """
         widths = _rounded(self.lengths, 3)
-        if exact and self.lengths.min() == self.lengths.max():
-            widths = self.lengths
+        if len(self) * widths.max() <= max(1.25 * self.lengths.sum(), _FEW_STEPS):
+            widths[:] = self.lengths.max() if exact else widths.max()
         batches = []
         for width in np.unique(widths):
             members = np.flatnonzero(widths == width)
@@ -194,7 +195,7 @@ class SequenceStream(StreamData):
         self._dataset = dataset if batched else dataset.padded_batch(batch_size)
         self._event_shape, self._dtype = event_shape, dtype
         self._counts = counts and dataset.element_spec["x"].dtype.is_floating
-        self.values_missing = False
+        self.values_missing, self._seen = False, False
         self.steps = steps
         kind = dataset.element_spec["x"].dtype
         self.dtype = np.dtype(np.int64) if self._counts else kind.as_numpy_dtype
@@ -210,8 +211,13 @@ class SequenceStream(StreamData):
             )  # fmt: skip
             self.values_missing |= data.mask.ndim > 1
             yield data.batch(np.arange(len(data)), data.width)
+        self._seen = True
 
     def dataset(self, batch_size, *, shuffle=False, seed=None, num_replicas=1):
+        if not self._seen:
+            # a pass that checks the values and looks for missing ones
+            for _ in self.batches(batch_size):
+                pass
         return self._dataset.map(self._pad, num_parallel_calls=2, deterministic=True).prefetch(2)
 
     def _pad(self, batch):
