@@ -6,7 +6,8 @@
     python benchmarks/gaussian_mixture.py --work missing               # 30% of the values missing
     python benchmarks/gaussian_mixture.py --work stream --rows 20000000  # from a generator
 
-Rows a second of an EM iteration (from the same start, through `fit`) and of `log_prob`, with the
+Rows a second of an EM iteration (from the same start, through `fit`) and of `log_prob`, by the
+clock and by a second of one core's work (which says more where others use the machine), with the
 peak memory of the process. With --compare each round runs each contender once in a process of its
 own; --peer-python names the Python that has pomegranate. `stream` fits 20 million rows of 16
 values that a generator makes, in constant memory.
@@ -57,31 +58,40 @@ def peak_mib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def rate(function, x: np.ndarray, repeats: int) -> float:
+def now() -> np.ndarray:
+    """Return the clock and the work of all cores so far, in seconds."""
+    return np.array([time.perf_counter(), time.process_time()])
+
+
+def rates(name: str, rows: int, spent: list[np.ndarray]) -> dict:
+    by_clock, by_core = rows / np.median(np.array(spent), axis=0)
+    return {name: float(by_clock), f"{name}_core": float(by_core)}
+
+
+def time_scores(function, x: np.ndarray, repeats: int) -> dict:
     function(x)
-    seconds = []
+    spent = []
     for _ in range(repeats):
-        began = time.perf_counter()
+        began = now()
         function(x)
-        seconds.append(time.perf_counter() - began)
-    return len(x) / float(np.median(seconds))
+        spent.append(now() - began)
+    return rates("log_prob", len(x), spent)
 
 
 def clock_epochs():
     import keras
 
     class Clock(keras.callbacks.Callback):
-        seconds: list[float]
+        spent: list[np.ndarray]
 
         def on_train_begin(self, logs=None):
-            self.seconds = []
+            self.spent = []
 
         def on_epoch_begin(self, epoch, logs=None):
-            now = time.perf_counter()
             if epoch:
                 # from begin to begin, so that the M step counts
-                self.seconds.append(now - self.began)
-            self.began = now
+                self.spent.append(now() - self.began)
+            self.began = now()
 
     return Clock()
 
@@ -98,8 +108,8 @@ def run_genzoo(x: np.ndarray, work: str, dtype: str, repeats: int) -> dict:
     clock = clock_epochs()
     model.fit(x, epochs=ITERATIONS + 2, verbose=0, callbacks=[clock])
     return {
-        "em": len(x) / float(np.median(clock.seconds[1:])),
-        "log_prob": rate(model.log_prob, x, repeats),
+        **rates("em", len(x), clock.spent[1:]),
+        **time_scores(model.log_prob, x, repeats),
         "score": model.score(x),
     }
 
@@ -118,19 +128,19 @@ def run_sklearn(x: np.ndarray, work: str, dtype: str, repeats: int) -> dict:
             weights_init=begin["weights"], means_init=begin["means"], precisions_init=precisions,
             init_params="random_from_data",
         )  # fmt: skip
-        began = time.perf_counter()
+        began = now()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             model.fit(x)
-        return model, time.perf_counter() - began
+        return model, now() - began
 
     # the difference leaves out the start and the labels at the end
     _, short = fit(2)
-    model, long = fit(2 + ITERATIONS)
     # as many iterations as genzoo
+    model, long = fit(2 + ITERATIONS)
     return {
-        "em": len(x) * ITERATIONS / (long - short),
-        "log_prob": rate(model.score_samples, x, repeats),
+        **rates("em", len(x), [(long - short) / ITERATIONS]),
+        **time_scores(model.score_samples, x, repeats),
         "score": model.score(x),
     }
 
@@ -152,16 +162,16 @@ def run_pomegranate(x: np.ndarray, work: str, repeats: int) -> dict:
     priors = torch.tensor(begin["weights"], dtype=torch.float32)
     model = GeneralMixtureModel(normals, priors=priors)
     rows = torch.from_numpy(x)
-    seconds = []
+    spent = []
     with torch.no_grad():
         for _ in range(ITERATIONS + 2):
-            began = time.perf_counter()
+            began = now()
             model.summarize(rows)
             model.from_summaries()
-            seconds.append(time.perf_counter() - began)
+            spent.append(now() - began)
         return {
-            "em": len(x) / float(np.median(seconds[2:])),
-            "log_prob": rate(lambda _: model.log_probability(rows), x, repeats),
+            **rates("em", len(x), spent[2:]),
+            **time_scores(lambda _: model.log_probability(rows), x, repeats),
             "score": float(model.log_probability(rows).double().mean()),
         }
 
@@ -206,7 +216,8 @@ def run_stream(rows: int, epochs: int) -> None:
     model.fit(stream, epochs=epochs + 1, verbose=2, callbacks=[clock])
     print(
         f"{rows:,} rows x {D['stream']}, K = {K['stream']}: "
-        f"{rows / np.median(clock.seconds):,.0f} rows/s an iteration, "
+        f"{rates('em', rows, clock.spent)['em']:,.0f} rows/s an iteration "
+        f"({rates('em', rows, clock.spent)['em_core']:,.0f} a core-second), "
         f"peak memory {peak_mib():,.0f} MiB"
     )
 
@@ -221,20 +232,26 @@ def compare(work: str, n: int, rounds: int, repeats: int, peer_python: str) -> N
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode == 0:
                 found[contender].append(json.loads(done.stdout.strip().splitlines()[-1]))
-    header = f"{'':18}{'EM, rows/s':>32}{'genzoo is':>11}{'log_prob, rows/s':>34}{'genzoo is':>11}"
-    print(f"{header}{'peak MiB':>10}{'score':>12}")
+    for key in ("em", "log_prob"):
+        print(f"{key:18}{'rows/s':>32}{'genzoo is':>11}{'rows/core-s':>14}{'genzoo is':>11}")
+        for contender, results in found.items():
+            if not results:
+                print(f"{contender:18} did not run")
+                continue
+            line = f"{contender:18}"
+            for name, width in ((key, 32), (f"{key}_core", 14)):
+                rate = np.array([r[name] for r in results])
+                ours = np.array([r[name] for r in found["genzoo"]])[: len(rate)]
+                shown = f"{np.median(rate):,.0f}"
+                if name == key:
+                    shown += f" ({rate.min():,.0f}-{rate.max():,.0f})"
+                line += f"{shown:>{width}}{np.median(ours / rate):>9.2f} x"
+            print(line)
+    print(f"{'':18}{'peak MiB':>10}{'of data':>10}{'score, nats':>14}")
     for contender, results in found.items():
-        if not results:
-            print(f"{contender:18} did not run")
-            continue
-        line = f"{contender:18}"
-        for key, width in (("em", 32), ("log_prob", 34)):
-            rates = np.array([r[key] for r in results])
-            ours = np.array([r[key] for r in found["genzoo"]])[: len(rates)]
-            shown = f"{np.median(rates):,.0f} ({rates.min():,.0f}-{rates.max():,.0f})"
-            line += f"{shown:>{width}}{np.median(ours / rates):>9.2f} x"
-        peak = np.median([r["peak_mib"] for r in results])
-        print(f"{line}{peak:>10,.0f}{results[0]['score']:>12.5f}")
+        if results:
+            peak, data = (np.median([r[n] for r in results]) for n in ("peak_mib", "data_mib"))
+            print(f"{contender:18}{peak:>10,.0f}{data:>10,.0f}{results[0]['score']:>14.5f}")
 
 
 def main() -> None:

@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-from scipy.linalg import solve_triangular
 
 from genzoo.core.errors import InvalidInputError, NotFittedError
 
@@ -84,6 +83,8 @@ def make_estimator(kind: type, model: Any, names: dict[str, str] | None = None) 
 
 def _precision_cholesky(covariances: np.ndarray, covariance_type: str) -> np.ndarray:
     """Return scikit-learn's upper factors of the precisions."""
+    from scipy.linalg import solve_triangular
+
     if covariance_type in ("diag", "spherical"):
         return 1.0 / np.sqrt(covariances)
     factors = np.linalg.cholesky(covariances)
