@@ -1,4 +1,4 @@
-"""The program `genzoo`: train, sample, evaluate, export, list and reproduce."""
+"""The program `genzoo` and its commands."""
 
 import argparse
 import contextlib
@@ -13,6 +13,10 @@ _COMMANDS = {
     "sample": "draw samples from a saved model",
     "evaluate": "score data with a saved model",
     "export": "write a saved model as a TensorFlow SavedModel",
+    "detect": "find anomalies, with scores, p-values and the columns to blame",
+    "impute": "fill in missing values of a table",
+    "augment": "add samples of each class to few labelled rows",
+    "features": "train a small classifier whose features judge samples",
     "list": "list models, data sets and saved models",
     "reproduce": "run a published comparison again",
 }
