@@ -181,7 +181,10 @@ def test_mistakes_give_one_clear_line(kind, tmp_path):
     assert not (tmp_path / "saved_models").exists()
 
 
-COMMANDS = [[], ["train"], ["sample"], ["evaluate"], ["export"], ["list"], ["reproduce"]]
+COMMANDS = [
+    [], ["train"], ["sample"], ["evaluate"], ["export"], ["list"], ["reproduce"],
+    ["detect"], ["impute"], ["augment"], ["features"],
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -232,6 +235,54 @@ def test_reproduce_adbench_takes_a_folder_of_tables(tmp_path):
     assert "| mean |" in (tmp_path / "out" / "results.md").read_text()
     assert (tmp_path / "out" / "adbench.png").stat().st_size > 1000
     assert run("reproduce", "adbench", "--data", "nowhere", cwd=tmp_path).returncode == 2
+
+
+APPLICATIONS = {
+    "detect": (["--normal", "8"], ["anomalies.png", "metrics.json", "scores.csv"], "auroc: 0.9"),
+    "impute": (
+        ["--hide", "0.2", "--rows", "300", "--option", "num_rounds=1"],
+        ["imputed.npy", "imputed.png", "metrics.json"],
+        "KNNImputer",
+    ),
+    "augment": (
+        ["--labels", "8", "--total", "20"],
+        ["augmented.npz", "augmented.png", "metrics.json"],
+        "with samples",
+    ),
+}
+
+
+@pytest.mark.parametrize("command", APPLICATIONS)
+def test_applications_write_figures_and_pictures(command, tmp_path):
+    arguments, files, said = APPLICATIONS[command]
+    result = run(command, *arguments, "--output", "out", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert said in result.stdout
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == files
+    json.loads((tmp_path / "out" / "metrics.json").read_text())
+    for picture in (tmp_path / "out").glob("*.png"):
+        with Image.open(picture) as image:
+            assert len(np.unique(np.asarray(image.convert("L")))) > 10
+
+
+def test_applications_take_tables(tmp_path):
+    random = np.random.default_rng(0)
+    rows = random.normal(size=(150, 3))
+    lines = [",".join("" if i % 9 == j else f"{v:.4f}" for j, v in enumerate(row))
+             for i, row in enumerate(rows)]  # fmt: skip
+    (tmp_path / "t.csv").write_text("a,b,c\n" + "\n".join(lines) + "\n")
+    for arguments in (
+        ["detect", "--data", "t.csv", "--output", "found"],
+        ["impute", "--data", "t.csv", "--multiple", "2", "--output", "whole"],
+    ):
+        result = run(*arguments, cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+    whole = np.load(tmp_path / "whole" / "imputed.npy")
+    assert whole.shape == (2, 120, 3)
+    assert np.isfinite(whole).all()
+    made = run("features", "--data", "digits", "--epochs", "1", "--output", "f.keras", cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    assert (tmp_path / "f.keras").exists()
 
 
 def test_ctrl_c_saves_what_was_learned(tmp_path):

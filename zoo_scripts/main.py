@@ -1,4 +1,4 @@
-"""The program `genzoo`: train, sample, evaluate, report, export, list, reproduce."""
+"""The program `genzoo` and its commands."""
 
 import argparse
 import contextlib
@@ -14,6 +14,10 @@ _COMMANDS = {
     "evaluate": "score data with a saved model",
     "report": "write a page on a saved model: card, figures, samples, blind test",
     "export": "write a saved model as a TensorFlow SavedModel",
+    "detect": "find anomalies, with scores, p-values and the columns to blame",
+    "impute": "fill in missing values of a table",
+    "augment": "add samples of each class to few labelled rows",
+    "features": "train a small classifier whose features judge samples",
     "list": "list models, data sets and saved models",
     "reproduce": "run a published comparison again",
 }

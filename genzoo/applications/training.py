@@ -11,7 +11,7 @@ from genzoo.core.model import GenerativeModel
 from genzoo.core.registry import build
 
 _STEPS = 3000
-_MOST_EPOCHS = 200
+_MOST_EPOCHS = 400
 _VALIDATION = 0.1
 _LEAST_VALIDATION_ROWS = 10
 _MOST_COMPONENTS = 10
