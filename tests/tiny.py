@@ -89,7 +89,7 @@ EXCEPTIONS = {
         "NaN in row": "a missing value",
         "labels": "the second part of a data set is lengths",
         r"\(8, 8, 1\)": "sequences may be of any length",
-    }
+    },
 }
 
 

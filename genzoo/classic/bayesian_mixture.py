@@ -13,7 +13,7 @@ from genzoo.classic.sklearn_mixtures import (
     model_arguments,
 )
 from genzoo.classic.starts import fill_missing
-from genzoo.core.checks import check_array, check_choice, check_number
+from genzoo.core.checks import check_array, check_choice, check_number, check_numbers
 from genzoo.core.errors import InvalidInputError
 from genzoo.core.registry import register
 from genzoo.core.spec import DataSpec
@@ -334,5 +334,5 @@ def _check_prior(value: Any, shape: tuple[int, ...], name: str) -> Any:
     """Return a prior as nested lists, which Keras can save."""
     if value is None:
         return None
-    array = check_array(np.asarray(value, np.float64)[None], shape, name)[0]
+    array = check_array(check_numbers(value, name)[None], shape, name)[0]
     return array.tolist()

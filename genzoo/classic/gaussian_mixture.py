@@ -14,7 +14,7 @@ from genzoo.classic.sklearn_mixtures import (
     make_estimator,
     model_arguments,
 )
-from genzoo.core.checks import check_choice, check_number
+from genzoo.core.checks import check_choice, check_number, check_numbers
 from genzoo.core.errors import InvalidInputError
 from genzoo.core.registry import register
 from genzoo.core.spec import DataSpec
@@ -292,7 +292,7 @@ def _check_start(value: Any, shape: tuple[int, ...], name: str) -> Any:
     """Return a start value as nested lists, which Keras can save."""
     if value is None:
         return None
-    array = np.asarray(value, np.float64)
+    array = check_numbers(value, name)
     if array.shape != shape or not np.isfinite(array).all():
         raise InvalidInputError(
             f"Expected {name} of finite numbers, shape {shape}. Received: {name} of shape "

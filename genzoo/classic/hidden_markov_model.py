@@ -293,10 +293,14 @@ class HiddenMarkovModel(EMModel):
     def _check_parameters(self, given: Mapping[str, Any] | None, source: str) -> dict[str, Any]:
         """Return parameters as nested lists, which Keras can save."""
         checked = {}
+        if given is not None and not isinstance(given, Mapping):
+            raise InvalidInputError(
+                f"Expected {source} to be a dict of parameters by name. Received: {source}={given!r}"
+            )
         for name, value in (given or {}).items():
             shapes = self._shapes()
             checks.check_name(name, shapes, f"parameter of {source}")
-            array = np.asarray(value, np.float64)
+            array = checks.check_numbers(value, name)
             if array.shape != shapes[name] or not np.isfinite(array).all():
                 raise InvalidInputError(
                     f"Expected {name} of finite numbers, shape {shapes[name]}. Received: {name} of "
@@ -1116,7 +1120,7 @@ def _noise_seed(seed: int, draw: int) -> tf.Tensor:
 
 
 def _check_prior(value: Any, shape: tuple[int, ...], name: str) -> Any:
-    array = np.asarray(value, np.float64)
+    array = checks.check_numbers(value, name)
     try:
         np.broadcast_to(array, shape)
     except ValueError:

@@ -31,7 +31,8 @@ def check_name(name: Any, valid: Iterable[str], kind: str) -> str:
 def check_choice(value: Any, choices: Iterable[Any], name: str) -> Any:
     """Return `value` if it is one of `choices`."""
     choices = list(choices)
-    if value not in choices:
+    # arrays have no one truth when compared
+    if not isinstance(value, (str, bool, int, type(None))) or value not in choices:
         shown = ", ".join(repr(c) for c in choices)
         raise InvalidInputError(f"Expected {name} to be one of {shown}. Received: {name}={value!r}")
     return value
@@ -86,12 +87,22 @@ def check_shape(shape: Any, name: str) -> tuple[int, ...]:
     if isinstance(shape, (int, np.integer)) and not isinstance(shape, bool):
         shape = (shape,)
     try:
+        if isinstance(shape, (str, bytes)):
+            raise TypeError
         return tuple(check_int(n, name) for n in shape) or check_int(0, name)
     except (TypeError, InvalidInputError):
         raise InvalidInputError(
             f"Expected {name} to be a tuple of positive integers such as (43,) or (28, 28, 1). "
             f"Received: {name}={shape!r}"
         ) from None
+
+
+def check_numbers(value: Any, name: str) -> np.ndarray:
+    """Return numbers as a float64 array of any shape."""
+    try:
+        return np.asarray(value, np.float64)
+    except (TypeError, ValueError):
+        raise InvalidInputError(f"Expected {name} of numbers. Received: {name}={value!r}") from None
 
 
 def check_units(units: Any, name: str = "hidden_units") -> tuple[int, ...]:

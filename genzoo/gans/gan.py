@@ -130,6 +130,11 @@ class GAN(InvertedModel, AdversarialModel):
         self.instance_noise = checks.check_number(instance_noise, "instance_noise")
         self.spectral_normalization = spectral_normalization
         self.minibatch_discrimination = minibatch_discrimination
+        if not isinstance(augmentation, (list, tuple)):
+            raise InvalidInputError(
+                "Expected augmentation to be a tuple of names, such as ('translation',). "
+                f"Received: augmentation={augmentation!r}"
+            )
         self.augmentation = tuple(augmentation)
         self.conditioning = checks.check_choice(conditioning, CONDITIONINGS, "conditioning")
         self.ema_decay = checks.check_part(ema_decay, "ema_decay")
