@@ -295,7 +295,8 @@ class HiddenMarkovModel(EMModel):
         checked = {}
         if given is not None and not isinstance(given, Mapping):
             raise InvalidInputError(
-                f"Expected {source} to be a dict of parameters by name. Received: {source}={given!r}"
+                f"Expected {source} to be a dict of parameters by name. "
+                f"Received: {source}={given!r}"
             )
         for name, value in (given or {}).items():
             shapes = self._shapes()
