@@ -1142,6 +1142,11 @@ def _check_fixed(fixed: Any, shapes: dict[str, tuple[int, ...]]) -> Any:
     """Return what is fixed in a form that Keras can save."""
     if isinstance(fixed, str):
         fixed = [fixed]
+    if not isinstance(fixed, (Mapping, list, tuple, set)):
+        raise InvalidInputError(
+            "Expected fixed to be names of parameters, or a dict of booleans by name. "
+            f"Received: fixed={fixed!r}"
+        )
     checked = {}
     for name, flags in _as_dict(fixed).items():
         checks.check_name(name, shapes, "parameter of fixed")

@@ -196,7 +196,7 @@ class VAE(LatentModel, DensityModel):
         self.ends.build((None, *self.event_shape))
 
     def _make_prior(self):
-        if self.prior == VAMP:
+        if isinstance(self.prior, str) and self.prior == VAMP:
             if self.context_size:
                 raise InvalidInputError(
                     "Expected an unconditional VAE with prior='vamp'. Received: a context of width "
