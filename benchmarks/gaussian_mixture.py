@@ -232,6 +232,7 @@ def compare(work: str, n: int, rounds: int, repeats: int, peer_python: str) -> N
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode == 0:
                 found[contender].append(json.loads(done.stdout.strip().splitlines()[-1]))
+                print(contender, found[contender][-1], file=sys.stderr, flush=True)
     for key in ("em", "log_prob"):
         print(f"{key:18}{'rows/s':>32}{'genzoo is':>11}{'rows/core-s':>14}{'genzoo is':>11}")
         for contender, results in found.items():

@@ -253,15 +253,15 @@ def test_weights_are_worth_as_many_rows(x):
 @pytest.mark.parametrize("covariance_type", TYPES)
 def test_a_step_of_stepwise_em_blends_the_statistics(x, covariance_type):
     """From equal starts, a batch moves the statistics by the step size (2 + 0)^-0.7."""
-    blended = make(x, covariance_type, dtype="float64", step_exponent=0.7)
+    blended = make(x, covariance_type, dtype="float64", step_exponent=0.7, reg_covar=0.1)
     blended.fit(x, epochs=1, batch_size=len(x), shuffle=False, verbose=0)
-    begun = make(x, covariance_type, dtype="float64")
+    begun = make(x, covariance_type, dtype="float64", reg_covar=0.1)
     begun.adapt(x)
     joint = begun.predict_proba(x)
     step = 2**-0.7
     # the statistics that would give the start, and those of the data, about the origin
     weights, means = begun.weights_, begun.means_
-    covariances = begun._covariance.to_full(begun.covariances_, K, D) - 1e-6 * np.eye(D)
+    covariances = begun._covariance.to_full(begun.covariances_, K, D) - 0.1 * np.eye(D)
     second = weights[:, None, None] * (covariances + means[:, :, None] * means[:, None])
     shares = (1 - step) * weights + step * joint.mean(0)
     first = (1 - step) * weights[:, None] * means + step * joint.T @ x / len(x)
@@ -270,7 +270,7 @@ def test_a_step_of_stepwise_em_blends_the_statistics(x, covariance_type):
     scatter = second - shares[:, None, None] * means[:, :, None] * means[:, None]
     np.testing.assert_allclose(blended.weights_, shares, atol=1e-9)
     np.testing.assert_allclose(blended.means_, means, atol=1e-8)
-    expected = begun._covariance.from_scatter(scatter, shares, 1e-6)
+    expected = begun._covariance.from_scatter(scatter, shares, 0.1)
     np.testing.assert_allclose(blended.covariances_, expected, atol=1e-7)
 
 
