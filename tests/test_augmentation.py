@@ -61,8 +61,8 @@ def test_samples_are_of_their_class_and_the_same_for_a_seed():
 
 def test_the_filter_drops_the_implausible_and_the_copies():
     x, y = two_classes()
-    open_ = Augmenter(num_components=1, likelihood_quantile=0.0, novelty_quantile=0.0)
-    strict = Augmenter(num_components=1, likelihood_quantile=0.5, novelty_quantile=0.5)
+    open_ = Augmenter(num_components=1, likelihood_quantile=0.0, novelty=0.0)
+    strict = Augmenter(num_components=1, likelihood_quantile=0.5, novelty=0.5)
     rare, far = x[y == "rare"], []
     for augmenter in (open_, strict):
         more, _ = augmenter.fit_resample(x, y)
@@ -83,7 +83,7 @@ def test_a_model_that_only_copies_is_told(digits):
     y = np.array([0, 0, 0, 0, 1, 1])
     model = genzoo.GaussianMixture((2,), num_components=2, reg_covar=1e-12)
     with pytest.warns(UserWarning, match="copies"):
-        more, labels = Augmenter(model, noise=0.0, novelty_quantile=0.5).fit_resample(x, y)
+        more, labels = Augmenter(model, noise=0.0, novelty=0.5).fit_resample(x, y)
     assert len(more) == len(labels) == 8
 
 

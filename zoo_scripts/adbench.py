@@ -96,6 +96,9 @@ def run(arguments: argparse.Namespace) -> int:
         (folder / "results.md").write_text(tables + "\n")
         _draw(results, names, protocols, folder / "adbench.png")
     print(tables)
+    wrong = {(row["model"], row["set"]) for row in results if row["not_finite"]}
+    for model, set_ in sorted(wrong):
+        print(f"{model} gave scores that are not finite on {set_}")
     print(f"peers: {library}" + (f"; left out: {', '.join(left_out)}" if left_out else ""))
     print(f"published: {PUBLISHED}")
     print(f"written: {output}")
@@ -219,10 +222,14 @@ def _judge(fit, x_train, x_test, y_test, seed) -> dict[str, float]:
     began = time.perf_counter()
     scores = np.asarray(fit(x_train, seed)(x_test), np.float64)
     seconds = time.perf_counter() - began
+    # PyOD's PCA divides by variances of zero on constant columns
+    not_finite = int((~np.isfinite(scores)).sum())
+    scores = np.nan_to_num(scores, posinf=1e300, neginf=-1e300)
     return {
         "auroc": round(100 * float(roc_auc_score(y_test, scores)), 3),
         "aupr": round(100 * float(average_precision_score(y_test, scores)), 3),
         "seconds": round(seconds, 2),
+        "not_finite": not_finite,
     }
 
 

@@ -39,8 +39,8 @@ class Augmenter(ModelOptions):
             without `num_classes`.
         likelihood_quantile: Share of the samples, the least likely, that is dropped. Of a model
             without a likelihood, the farthest from their nearest training row.
-        novelty_quantile: A sample nearer to a training row of its class than this quantile of the
-            distances between training rows and their nearest neighbours is a copy and dropped.
+        novelty: A sample nearer to a training row of its class than this share of the median
+            distance between training rows and their nearest neighbours is a copy and dropped.
         noise: Standard deviation of normal noise on the training rows of tables, in standardised
             units.
         epochs, batch_size: As in `fit` of the model.
@@ -72,7 +72,7 @@ class Augmenter(ModelOptions):
         sampling_strategy: str | float | int | dict | Callable = "auto",
         per_class: bool | str = "auto",
         likelihood_quantile: float = 0.1,
-        novelty_quantile: float = 0.01,
+        novelty: float = 0.25,
         noise: float = 0.05,
         epochs: int | None = None,
         batch_size: int | None = None,
@@ -83,7 +83,7 @@ class Augmenter(ModelOptions):
         self.sampling_strategy = sampling_strategy
         self.per_class = per_class
         self.likelihood_quantile = likelihood_quantile
-        self.novelty_quantile = novelty_quantile
+        self.novelty = novelty
         self.noise = noise
         self.epochs = epochs
         self.batch_size = batch_size
@@ -140,11 +140,12 @@ class Augmenter(ModelOptions):
 
     def _check(self, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
         checks.check_choice(self.per_class, ("auto", True, False), "per_class")
-        for name in ("likelihood_quantile", "novelty_quantile"):
-            if checks.check_number(getattr(self, name), name) >= 1.0:
-                raise InvalidInputError(
-                    f"Expected {name} below 1. Received: {name}={getattr(self, name)!r}"
-                )
+        checks.check_number(self.novelty, "novelty")
+        if checks.check_number(self.likelihood_quantile, "likelihood_quantile") >= 1.0:
+            raise InvalidInputError(
+                "Expected likelihood_quantile below 1. "
+                f"Received: likelihood_quantile={self.likelihood_quantile!r}"
+            )
         y = np.asarray(y)
         if y.ndim != 1 or len(y) != len(X):
             raise InvalidInputError(
@@ -250,7 +251,7 @@ class Augmenter(ModelOptions):
         """Return `wanted` filtered samples of a class, in the kind of the data."""
         model = self.models_.get(c) or self.models_[None]
         context = c if model.context_size else None
-        novelty = _Novelty(mine, self.novelty_quantile)
+        novelty = _Novelty(mine, self.novelty)
         kept, spare = [], []
         report = {"drawn": 0, "implausible": 0, "copies": 0, "kept": 0}
         for i in range(_TRIES):
@@ -306,15 +307,15 @@ class _Novelty:
 
     Args:
         rows: Training rows of a class.
-        quantile: Of the distances from rows to their nearest neighbours.
+        share: Of the median distance from a row to its nearest neighbour.
     """
 
-    def __init__(self, rows: np.ndarray, quantile: float):
+    def __init__(self, rows: np.ndarray, share: float):
         flat = rows.reshape(len(rows), -1).astype(np.float64)
         self.center, self.scale = flat.mean(axis=0), flat.std(axis=0)
         self.scale[self.scale == 0] = 1.0
         self.index = NearestNeighbors(n_neighbors=1).fit((flat - self.center) / self.scale)
-        self.threshold = float(np.quantile(self.index.kneighbors()[0], quantile))
+        self.threshold = share * float(np.median(self.index.kneighbors()[0]))
 
     def distance(self, rows: np.ndarray) -> np.ndarray:
         flat = rows.reshape(len(rows), -1).astype(np.float64)
