@@ -808,8 +808,16 @@ class HiddenMarkovModel(EMModel):
                 f"with their unit. Received: a {type(self).__name__} fitted to "
                 f"{self.data_spec.dtype}. Use score(x), in nats, or fit integers."
             )
-        values = self._door(x, lengths).lengths * self.event_size * np.log(2.0)
+        values = self.count_values(x, lengths) * np.log(2.0)
         return (-self.log_prob(x, lengths, **arguments) / values).astype(self.float_dtype)
+
+    def count_values(self, x: Any, lengths: Any = None) -> np.ndarray:
+        """Return the number of values in each sequence, [n].
+
+        Args:
+            x, lengths: Sequences; see the class.
+        """
+        return self._door(x, lengths).lengths * self.event_size
 
     def score(self, x: Any, lengths: Any = None, **arguments: Any) -> float:
         """Return the mean of `log_prob`, nats a sequence."""

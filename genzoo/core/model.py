@@ -144,7 +144,15 @@ class GenerativeModel(TrainableModel):
                 f"with their unit. Received: a {type(self).__name__} fitted to "
                 f"{self.data_spec.dtype}. Use score(x), in nats, or fit integers."
             )
-        return -self.log_prob(x, **arguments) / (self.event_size * math.log(2.0))
+        return -self.log_prob(x, **arguments) / (self.count_values(x) * math.log(2.0))
+
+    def count_values(self, x: Any) -> int | np.ndarray:
+        """Return the number of values in each example, one for all or [n].
+
+        Args:
+            x: Array [n, *event_shape].
+        """
+        return self.event_size
 
     # Rows
 

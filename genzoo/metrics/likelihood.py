@@ -59,7 +59,10 @@ def likelihood_report(model: DensityModel, x: Any, **arguments: Any) -> dict[str
     log_prob = np.asarray(model.log_prob(x, **arguments), np.float64)
     n = len(log_prob)
     nll = float(-log_prob.mean())
-    comparable = model.likelihood.comparable_across_models
+    bits = None
+    if model.likelihood.comparable_across_models:
+        lengths = {name: arguments[name] for name in ("lengths",) if name in arguments}
+        bits = float(np.mean(-log_prob / model.count_values(x, **lengths))) / math.log(2.0)
     return {
         "likelihood_kind": model.likelihood.kind,
         "likelihood_unit": model.likelihood.unit,
@@ -67,6 +70,6 @@ def likelihood_report(model: DensityModel, x: Any, **arguments: Any) -> dict[str
         "rows": n,
         "nll_nats": nll,
         "nll_standard_error": float(log_prob.std(ddof=1) / math.sqrt(n)) if n > 1 else None,
-        "bits_per_dim": nll / (model.event_size * math.log(2.0)) if comparable else None,
+        "bits_per_dim": bits,
         **model.diagnose(x, context=arguments.get("context")),
     }
