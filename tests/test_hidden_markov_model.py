@@ -732,7 +732,7 @@ def test_bad_sequences_are_refused():
         "at least 0": lambda: genzoo.HiddenMarkovModel((2,), emission="poisson").fit(
             np.full((3, 4, 2), -1)
         ),
-        "missing as a whole": lambda: build("multinomial").log_prob([[1.0, np.nan, 2, 3]]),
+        "missing as a whole": lambda: build("multinomial").log_prob([[[1.0, np.nan, 2, 3]]]),
     }
     for message, call in calls.items():
         with pytest.raises(genzoo.GenzooError, match=message):

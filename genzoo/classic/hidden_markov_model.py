@@ -272,7 +272,7 @@ class HiddenMarkovModel(EMModel):
         >>> coin.set_parameters(startprob=[1, 0], transmat=[[0.9, 0.1], [0.1, 0.9]],
         ...                     emissionprob=[[0.5, 0.5], [0.1, 0.9]])
         >>> print(coin.log_prob([[0, 0, 0]]).round(4))
-        [-2.2126]
+        [-2.2614]
         """
         given = self._check_parameters(parameters, "set_parameters()")
         if self.data_spec is None:

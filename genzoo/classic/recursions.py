@@ -265,7 +265,10 @@ def _backward_log(transition, log_emission, log_alpha, valid):
         moves = log_alpha[t][:, :, None] + log_transition + (evidence - scale)[:, None, :]
         moves = tf.where(valid[t + 1][:, None, None], tf.exp(moves), 0.0)
         beta -= scale
-        posteriors = posteriors.write(t, tf.exp(log_alpha[t] + beta))
+        joint = log_alpha[t] + beta
+        # what rounding of large logarithms left is taken out
+        joint -= _finite(_log_sum(joint, axis=-1))[:, None]
+        posteriors = posteriors.write(t, tf.exp(joint))
         return t - 1, beta, posteriors, counts + tf.reduce_sum(moves, axis=0)
 
     last = steps - 1
