@@ -1,0 +1,371 @@
+"""TrainableChain: the recursions on batches of sequences, and Baum-Welch by them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from genzoo.classic import recursions, sequences
+from genzoo.classic.chain import HiddenChain, as_dict, keep
+from genzoo.classic.emissions import proportions
+from genzoo.classic.sequences import SequenceData, SequenceStream
+from genzoo.core import checks
+from genzoo.core.batches import check_batch_size
+from genzoo.core.errors import InvalidInputError
+from genzoo.core.random import make_seed
+from genzoo.core.replicas import PartFunction
+from genzoo.core.spec import DataSpec
+
+_CHAIN = ("startprob", "transmat")
+_OBSERVE_AT_A_TIME = 4096
+
+
+class TrainableChain(HiddenChain):
+    """Base of `HiddenMarkovModel`: in graph, at the door, and in training."""
+
+    # In graph
+
+    def _chain(self) -> tuple[tf.Tensor, tf.Tensor]:
+        values = self._parameters.values
+        return tuple(tf.convert_to_tensor(values[name]) for name in _CHAIN)
+
+    def _emission_weights(self) -> dict[str, tf.Tensor]:
+        values = self._parameters.values
+        return {name: tf.convert_to_tensor(values[name]) for name in self._emission.weight_shapes()}
+
+    def _inputs(self, x, lengths, mask):
+        """Return what all recursions take, of a batch [b, T, *event_shape]."""
+        shape = tf.shape(x)[:2]
+        rows = tf.reshape(x, [-1, self.event_size])
+        if mask.shape.rank == 2:
+            flat, observed = tf.reshape(mask, [-1]), mask
+        else:
+            flat = tf.reshape(mask, [-1, self.event_size])
+            observed = tf.reshape(tf.reduce_any(flat, axis=-1), shape)
+        log_emission = self._emission.run_log_prob(self._emission_weights(), rows, flat)
+        log_emission = tf.reshape(log_emission, [shape[0], shape[1], self.num_states])
+        return (*self._chain(), log_emission, observed, lengths), rows, flat
+
+    def _log_probs(self, x, lengths, mask):
+        inputs, _, _ = self._inputs(x, lengths, mask)
+        return tf.cast(recursions.log_probs(*inputs), self.float_dtype)
+
+    def _step_log_probs(self, x, lengths, mask):
+        return recursions.step_log_probs(*self._inputs(x, lengths, mask)[0])
+
+    def _posteriors(self, x, lengths, mask):
+        return recursions.expectations(*self._inputs(x, lengths, mask)[0])[1]
+
+    def _paths(self, x, lengths, mask):
+        return recursions.viterbi(*self._inputs(x, lengths, mask)[0])
+
+    def _path_log_probs(self, x, lengths, mask):
+        inputs, _, _ = self._inputs(x, lengths, mask)
+        path = recursions.viterbi(*inputs)
+        return tf.cast(recursions.path_log_probs(*inputs, path), self.float_dtype)
+
+    def _last_filtered(self, x, lengths, mask):
+        return recursions.last_filtered(*self._inputs(x, lengths, mask)[0])
+
+    def _of_raw(self, function, x, lengths=None):
+        """Apply a function of `x, lengths, mask` to raw data of a user's, in graph."""
+        shape = tf.shape(x)[:2]
+        lengths = tf.fill(shape[:1], shape[1]) if lengths is None else tf.cast(lengths, tf.int32)
+        inside = tf.sequence_mask(lengths, shape[1])
+        if not x.dtype.is_floating:
+            if not self._emission.counts:
+                x = sequences.dequantized_batch(x, lengths, noise_seed(0, 0), 0, self.float_dtype)
+            return function(x, lengths, inside)
+        known = ~tf.math.is_nan(x)
+        x = tf.where(known, tf.cast(x, self.float_dtype), tf.zeros([], self.float_dtype))
+        axes = list(range(2, x.shape.rank))
+        whole, some = tf.reduce_all(known, axis=axes), tf.reduce_any(known, axis=axes)
+        if not self._emission.parts_missing or not axes:
+            return function(x, lengths, inside & whole)
+        wide = tf.reshape(inside, tf.concat([shape, [1] * len(axes)], axis=0))
+        return tf.cond(
+            tf.reduce_all(tf.equal(whole, some)),
+            lambda: function(x, lengths, inside & whole),
+            lambda: function(x, lengths, wide & known),
+        )
+
+    def call(self, inputs, training=False):
+        if isinstance(inputs, dict):
+            return self._log_probs(*(inputs[name] for name in ("x", "lengths", "mask")))
+        return self._of_raw(self._log_probs, inputs)
+
+    def statistic_shapes(self):
+        k = self.num_states
+        return {"start": (k,), "transitions": (k, k), **self._emission.statistic_shapes()}
+
+    def _expect_batch(self, inputs):
+        x, lengths, mask = (inputs[name] for name in ("x", "lengths", "mask"))
+        inputs, rows, flat = self._inputs(x, lengths, mask)
+        log_prob, posterior, transitions = recursions.expectations(*inputs)
+        # a missing step says nothing of its emission
+        known = posterior * tf.cast(inputs[3], posterior.dtype)[:, :, None]
+        known = tf.reshape(known, [-1, self.num_states])
+        weights = self._emission_weights()
+        return tf.cast(log_prob, self.float_dtype), {
+            "start": tf.reduce_sum(posterior[:, 0], axis=0),
+            "transitions": transitions,
+            **self._emission.run_statistics(weights, rows, flat, known),
+        }
+
+    def _maximize(self, statistics):
+        if not np.isfinite(statistics["log_prob"]):
+            raise InvalidInputError(
+                "Expected sequences that are possible under the model. Received: a likelihood of "
+                "zero. Start from parameters_init with fewer zeros, choose another topology, or "
+                "raise emission_prior above 1."
+            )
+        old = {name: np.asarray(value, np.float64) for name, value in self.parameters().items()}
+        sticky = self.sticky * np.eye(self.num_states)
+        weights = {
+            name: np.asarray(value, np.float64)
+            for name, value in self._parameters.values.items()
+            if name not in _CHAIN
+        }
+        new = {
+            "startprob": proportions(
+                statistics["start"], old["startprob"], np.asarray(self.startprob_prior)
+            ),
+            "transmat": proportions(
+                statistics["transitions"],
+                old["transmat"],
+                np.asarray(self.transmat_prior) + sticky,
+            ),
+            **self._emission.maximize(weights, statistics),
+        }
+        fixed = as_dict(self.fixed)
+        self._assign(
+            {name: keep(value, old[name], fixed.get(name), name) for name, value in new.items()}
+        )
+
+    # Data
+
+    def _door(self, x, lengths=None, batch_size=None, steps=None, mask=None):
+        if isinstance(x, (SequenceData, SequenceStream)):
+            return x
+        if isinstance(x, tf.data.Dataset):
+            if lengths is not None or mask is not None:
+                raise InvalidInputError(
+                    "Expected lengths and mask inside the data set, as (x, lengths, mask). "
+                    "Received: lengths or mask beside a tf.data.Dataset"
+                )
+            return SequenceStream(
+                x, self.event_shape, self.float_dtype, batch_size or _OBSERVE_AT_A_TIME, steps,
+                counts=self._emission.counts,
+            )  # fmt: skip
+        return sequences.door(
+            x, self.event_shape, self.float_dtype, lengths, mask,
+            counts=self._emission.counts, parts_missing=self._emission.parts_missing,
+        )  # fmt: skip
+
+    def _observe(self, data, batch_size):
+        low, high, dtype = np.inf, -np.inf, None
+        count, steps, trials, observed = 0, 0, 0.0, 0
+        if isinstance(data, SequenceData):
+            batches = [{**data.rows, "lengths": data.lengths, "mask": data.mask}]
+        else:
+            batches = data.batches(_OBSERVE_AT_A_TIME)
+        for batch in batches:
+            x, dtype = batch["x"], batch["x"].dtype
+            low, high = min(low, x.min()), max(high, x.max())
+            count, steps = count + len(batch["lengths"]), steps + int(batch["lengths"].sum())
+            if self.emission == "multinomial":
+                trials, observed = trials + float(x.sum()), observed + int(batch["mask"].sum())
+        if dtype is None:
+            raise InvalidInputError("Expected data with at least one row. Received: an empty one.")
+        if self._emission.counts and low < 0:
+            raise InvalidInputError(
+                f"Expected symbols or counts of at least 0. Received: x with {low}."
+            )
+        spec = DataSpec.of(dtype, low, high, self.levels)
+        self.sequence_length_ = max(round(steps / count), 1)
+        if self.num_trials is None and self.emission == "multinomial":
+            self.num_trials_ = max(round(trials / max(observed, 1)), 1)
+            self._make_emission()
+        return spec
+
+    def _to_floats(self, data: SequenceData, seed: tf.Tensor) -> SequenceData:
+        """Return the data with noise added to integers that stand for real numbers."""
+        steps = data.rows["x"]
+        if steps.dtype.kind == "f" or self._emission.counts:
+            return data
+        return data.with_steps(sequences.dequantized(steps, seed, self.float_dtype))
+
+    def _training_dataset(self, data, batch_size, shuffle):
+        seed = noise_seed(0, 0)
+        if isinstance(data, SequenceData):
+            return self._to_floats(data, seed).dataset(batch_size)
+        dataset = data.dataset(batch_size)
+        if self._emission.counts or not self.data_spec.is_integer:
+            return dataset
+
+        def dequantize(first_step, batch):
+            x, lengths = batch["x"], batch["lengths"]
+            real = sequences.dequantized_batch(x, lengths, seed, first_step, self.float_dtype)
+            after = first_step + tf.reduce_sum(tf.cast(lengths, tf.int64))
+            return after, {**batch, "x": real}
+
+        return dataset.scan(tf.constant(0, tf.int64), dequantize).prefetch(2)
+
+    def _real_sequences(self, method, x, lengths, mask, batch_size, context=None):
+        """Check data from outside for a method that reads them."""
+        self._check_fitted(method)
+        if isinstance(x, tf.data.Dataset):
+            raise InvalidInputError(
+                f"Expected arrays x in {method}(). Received: a tf.data.Dataset. "
+                "Call it for each batch, or use evaluate(dataset)."
+            )
+        self.context_spec.check(context, 0, self._class_name())
+        data = self._door(x, lengths, mask=mask)
+        self._check_kind(data, self.data_spec)
+        return data, check_batch_size(
+            batch_size, data.usual_batch_size(self._emission.values_a_step)
+        )
+
+    def _map(self, name: str, function: Callable[..., tf.Tensor], data: SequenceData, batch_size):
+        """Return the results of a function of `x, lengths, mask`, batch by batch, and the plan."""
+        x_type = tf.as_dtype(data.rows["x"].dtype)
+        mask_shape = [None, None, *data.mask.shape[1:]]
+
+        def make():
+            signature = [
+                tf.TensorSpec([None, None, *self.event_shape], x_type),
+                tf.TensorSpec([None], tf.int32),
+                tf.TensorSpec(mask_shape, tf.bool),
+            ]
+            return PartFunction(function, signature)
+
+        graph = self._graphs.get((name, x_type, len(mask_shape)), make)
+        return sequences.run_batches(
+            data, batch_size, lambda parts: graph.run(self.distribute_strategy, parts)
+        )
+
+    # Training
+
+    def fit(
+        self,
+        x: Any,
+        lengths: Any = None,
+        *,
+        mask: Any = None,
+        context: Any = None,
+        batch_size: int | None = None,
+        validation_data: Any = None,
+        steps_per_epoch: int | None = None,
+        **arguments: Any,
+    ):
+        """Run Baum-Welch until convergence, or for `epochs` iterations (100 by default).
+
+        Goes on from the present parameters; the first `fit` (or `adapt`) starts them from data,
+        `n_init` times.
+
+        Args:
+            x: Sequences; see the class. Or a `tf.data.Dataset` of padded batches, or of one
+                sequence an element: `x`, `(x, lengths)`, `(x, lengths, mask)` or dicts of them.
+            lengths: [n].
+            mask: Whether a step was observed, shaped as x without `event_shape`.
+            context: Refused: the model is unconditional.
+            batch_size: Sequences a step; `None` for as many as make some 100,000 steps. It does not
+                change the result.
+            validation_data: x, `(x, lengths)` or a data set.
+            steps_per_epoch: Batches an epoch, for endless data sets.
+            **arguments: `epochs`, `validation_split`, `callbacks`, `verbose` and others of
+                `GenerativeModel.fit`.
+
+        Returns:
+            Keras's `History`, of the start that was kept.
+
+        Raises:
+            InvalidInputError: As in `GenerativeModel.fit`; also when a sequence turns out to be
+                impossible under the model.
+        """
+        self.context_spec.check(context, 0, self._class_name())
+        if batch_size is not None:
+            checks.check_int(batch_size, "batch_size")
+        if steps_per_epoch is not None:
+            checks.check_int(steps_per_epoch, "steps_per_epoch")
+        data = self._door(x, lengths, batch_size, steps_per_epoch, mask)
+        if batch_size is None and isinstance(data, SequenceData):
+            batch_size = data.usual_batch_size(self._emission.values_a_step)
+        if self.sequence_length_ is None and isinstance(data, SequenceData):
+            self.sequence_length_ = max(round(data.lengths.mean()), 1)
+        arguments.update(batch_size=batch_size, steps_per_epoch=steps_per_epoch)
+        if self.data_spec is not None:
+            return super().fit(data, validation_data=validation_data, **arguments)
+        best = None
+        for restart in range(self.n_init):
+            self._restart = restart
+            if restart:
+                with self.distribute_strategy.scope():
+                    self._adapt(data, self.data_spec, batch_size or _OBSERVE_AT_A_TIME)
+            history = super().fit(data, validation_data=validation_data, **arguments)
+            if best is None or self.lower_bound_ > best["lower_bound_"]:
+                best = {
+                    "weights": self.get_weights(),
+                    "history": history,
+                    "lower_bound_": self.lower_bound_,
+                    "converged_": self.converged_,
+                    "n_iter_": self.n_iter_,
+                }
+        self._restart = 0
+        if self.n_init > 1:
+            self.set_weights(best["weights"])
+            for name in ("lower_bound_", "converged_", "n_iter_"):
+                setattr(self, name, best[name])
+        return best["history"]
+
+    def adapt(
+        self,
+        x: Any,
+        lengths: Any = None,
+        *,
+        mask: Any = None,
+        context: Any = None,
+        batch_size: int | None = None,
+    ) -> None:
+        """Start the parameters from data.
+
+        Args:
+            x, lengths, mask, context, batch_size: As in `fit`.
+        """
+        self.context_spec.check(context, 0, self._class_name())
+        data = self._door(x, lengths, batch_size, mask=mask)
+        super().adapt(data)
+
+    def evaluate(
+        self,
+        x: Any,
+        lengths: Any = None,
+        *,
+        mask: Any = None,
+        batch_size: int | None = None,
+        **arguments: Any,
+    ):
+        """Return the loss, the mean of -log p(x) over sequences, as Keras's `evaluate` does.
+
+        Args:
+            x, lengths, mask, batch_size: As in `fit`.
+            **arguments: Keras's own: `verbose`, `return_dict`, `callbacks`, `steps`.
+        """
+        if "_use_cached_eval_dataset" in arguments:
+            # from `fit`, which validates on what it has made ready
+            return super().evaluate(x, batch_size=batch_size, **arguments)
+        self._check_fitted("evaluate")
+        data = self._door(x, lengths, batch_size, arguments.get("steps"), mask)
+        self._check_kind(data, self.data_spec)
+        if isinstance(data, SequenceData):
+            batch_size = check_batch_size(
+                batch_size, data.usual_batch_size(self._emission.values_a_step)
+            )
+        self._compile_by_default(1)
+        return super().evaluate(self._training_dataset(data, batch_size, False), **arguments)
+
+
+def noise_seed(seed: int, draw: int) -> tf.Tensor:
+    """Return the seed of the noise of a draw of dequantised steps."""
+    return make_seed(make_seed(seed), draw)
