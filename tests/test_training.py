@@ -1,7 +1,9 @@
-"""Callbacks."""
+"""Callbacks, and what training leaves behind."""
 
+import gc
 import os
 import signal
+import weakref
 
 import keras
 import numpy as np
@@ -80,3 +82,15 @@ def test_replicas_never_train_on_nothing(name, digits, two_devices):
         history = model.fit(data, epochs=1, batch_size=64, verbose=0, validation_data=x).history
         assert all(np.isfinite(values).all() for values in history.values())
     assert all(np.isfinite(np.array(weight)).all() for weight in model.weights)
+
+
+@pytest.mark.parametrize("name", ["nice", "gan", "gaussian_mixture"])
+def test_a_model_that_is_dropped_leaves_memory(name):
+    model = tiny(name, event_shape=(2,))
+    x = genzoo.data.toy("moons", 100, seed=0)
+    model.fit(x, epochs=1, verbose=0)
+    model.sample(3, seed=0)
+    left = weakref.ref(model)
+    del model
+    gc.collect()
+    assert left() is None

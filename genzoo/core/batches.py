@@ -200,6 +200,7 @@ def shuffled(n: int, seed: int | None, epoch: Callable[[], int] | None = None) -
     """Return 0 .. n - 1 in an order that depends on the seed and the epoch alone.
 
     A run that is resumed finds the order of its epoch again, which a shuffle buffer would not.
+    TensorFlow never lets go of `epoch`, which should hold no more than it needs.
     """
     entropy = np.random.SeedSequence().entropy if seed is None else seed
     epoch = epoch or itertools.count().__next__

@@ -66,20 +66,32 @@ def _check_keras_arguments(name: Any, dtype: Any) -> None:
         ) from error
 
 
+class _EpochNumber:
+    """The epoch that `fit` is in; an object of its own, since TensorFlow keeps what reads it."""
+
+    number = 0
+
+    def read(self) -> int:
+        return self.number
+
+
 class _Conductor(keras.callbacks.Callback):
     """Last of the callbacks of a `fit`: knows its epoch, and calls those that wait for all others.
 
     These have `on_fit_ready(callbacks)` or `on_epoch_ready(epoch)`.
     """
 
-    epoch = 0
     callbacks: Sequence[keras.callbacks.Callback] = ()
+
+    def __init__(self):
+        super().__init__()
+        self.epoch = _EpochNumber()
 
     def on_train_begin(self, logs=None):
         self._call("on_fit_ready", self.callbacks)
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.epoch = epoch
+        self.epoch.number = epoch
         self._call("on_epoch_ready", epoch)
 
     def on_train_end(self, logs=None):
@@ -363,7 +375,7 @@ class TrainableModel(keras.Model):
             shuffle=shuffle,
             seed=self.seed,
             num_replicas=replicas,
-            epoch=lambda: self._conductor.epoch,
+            epoch=self._conductor.epoch.read,
         )
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
