@@ -33,3 +33,10 @@ def pytest_collection_modifyitems(items):
         group = "trained" if "trained" in item.fixturenames else name
         if group is not None:
             item.add_marker(pytest.mark.xdist_group(str(group)))
+    # the tests of a model follow one another, so that only one is kept in memory
+    files = list(dict.fromkeys(item.path for item in items))
+    items.sort(key=lambda item: (files.index(item.path), _model_name(item)))
+
+
+def _model_name(item):
+    return str(item.callspec.params.get("name", "")) if hasattr(item, "callspec") else ""

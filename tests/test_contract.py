@@ -1,5 +1,6 @@
 """What every registered model must keep."""
 
+import gc
 import inspect
 
 import keras
@@ -47,6 +48,8 @@ def fitted(digits):
 
     def get(name):
         if name not in made:
+            made.clear()
+            gc.collect()
             model = tiny(name)
             made[name] = model, model.fit(digits.x_train, epochs=5, batch_size=128, verbose=0)
         return made[name]
