@@ -14,7 +14,7 @@ COMMANDS = {
     "realnvp-digits": "realnvp --data digits --epochs 60",
     "vae-digits": "vae --data digits --epochs 100 --option latent_dim=16"
     " --option likelihood=discretized_logistic",
-    "dcgan-digits": "dcgan --data digits --epochs 60 --option filters=16 --option latent_dim=32",
+    "dcgan-digits": "dcgan --data digits --epochs 250 --option filters=32 --option latent_dim=32",
     "gaussian_mixture-digits": "gaussian_mixture --data digits --option num_components=50"
     " --option covariance_type=diag --option reg_covar=0.1",
     # a digit as the sequence of its eight rows
