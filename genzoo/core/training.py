@@ -456,7 +456,7 @@ class TrainableModel(keras.Model):
 
     @staticmethod
     def _refuse_unknown(keras_arguments: dict[str, Any]) -> None:
-        valid = ("verbose", "initial_epoch", "validation_freq")
+        valid = ("callbacks", "verbose", "initial_epoch", "validation_freq")
         for name in keras_arguments:
             if name == "y":
                 raise InvalidInputError(
