@@ -206,7 +206,14 @@ def test_every_weight_learns(name, digits):
         assert (old != np.array(variable)).any(), variable.path
 
 
-@pytest.mark.parametrize("name", MODELS)
+# one of each kind of step; the others, which share their code, are slow tests
+REPLICATED = ("gan", "gaussian_mixture", "glow", "hidden_markov_model", "realnvp", "vae")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [n if n in REPLICATED else pytest.param(n, marks=pytest.mark.slow) for n in MODELS],
+)
 def test_two_replicas_train_like_one(name, digits, two_devices):
     """More than 100 steps of SGD on the same global batches end in the same weights.
 

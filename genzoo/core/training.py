@@ -253,7 +253,13 @@ class TrainableModel(keras.Model):
         ):
             if steps is not None:
                 checks.check_int(steps, name)
-        data = self._door(x, context, batch_size, steps_per_epoch, sample_weight)
+        if sample_weight is not None and not self.takes_sample_weight:
+            raise InvalidInputError(
+                f"Expected no sample_weight: {type(self).__name__} weighs all rows alike. "
+                f"Received: sample_weight of shape {np.shape(sample_weight)}. Leave it out."
+            )
+        weights = {} if sample_weight is None else {"sample_weight": sample_weight}
+        data = self._door(x, context, batch_size, steps_per_epoch, **weights)
         validation = None
         if validation_data is not None:
             pair = validation_data if isinstance(validation_data, tuple) else (validation_data,)
@@ -405,11 +411,6 @@ class TrainableModel(keras.Model):
         self, x, context=None, batch_size=None, steps=None, sample_weight=None
     ) -> ArrayData | StreamData:
         """Check data from outside."""
-        if sample_weight is not None and not self.takes_sample_weight:
-            raise InvalidInputError(
-                f"Expected no sample_weight: {type(self).__name__} weighs all rows alike. "
-                f"Received: sample_weight of shape {np.shape(sample_weight)}. Leave it out."
-            )
         if isinstance(x, tf.data.Dataset):
             if sample_weight is not None:
                 raise InvalidInputError(
