@@ -107,13 +107,13 @@ def test_two_replicas_train_like_one(name, digits, two_devices):
     weights = []
     for strategy in (two_devices, tf.distribute.get_strategy()):
         with strategy.scope():
-            model = build(name, **({"pool_size": 20} if name == "cyclegan" else {}))
+            model = build(name)
             # norms over the few pixels that are left make rounding errors grow step by step
-            model.compile(keras.optimizers.SGD(1e-3))
+            model.compile(keras.optimizers.SGD(0.01))
         model.fit(x, y, epochs=1, batch_size=24, shuffle=False, verbose=0)
         weights.append(model.get_weights())
     for a, b in zip(*weights, strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("name", MODELS)
