@@ -360,8 +360,9 @@ def test_bad_data_are_refused_before_any_weight_changes(name, fitted):
     def rated(x):
         return rate(model, x)
 
-    for kind in set(BAD) - set(EXCEPTIONS.get(name, ())):
-        x, message = BAD[kind]
+    for kind, (x, message) in BAD.items():
+        if kind in EXCEPTIONS.get(name, ()):
+            continue
         for call in (model.fit, rated, fresh.fit, fresh.adapt):
             with pytest.raises(genzoo.GenzooError, match=message):
                 call(x)
@@ -422,8 +423,9 @@ def test_bad_data_sets_are_refused(name, digits):
             x.map(lambda image: tf.cast(image, tf.float32) + np.nan).batch(8)
         ),
     }
-    for message in set(calls) - set(EXCEPTIONS.get(name, ())):
-        call = calls[message]
+    for message, call in calls.items():
+        if message in EXCEPTIONS.get(name, ()):
+            continue
         with pytest.raises(genzoo.GenzooError, match=message):
             call()
 

@@ -9,6 +9,7 @@ import numpy as np
 from genzoo.classic.em import EMModel
 from genzoo.classic.emissions import Categorical, Multinomial, Poisson, Settings
 from genzoo.classic.gaussian_emissions import Gaussian, GaussianMixture
+from genzoo.classic.starts import fill_missing
 from genzoo.core import checks
 from genzoo.core.batches import Batch
 from genzoo.core.errors import InvalidInputError, NotFittedError
@@ -296,7 +297,7 @@ class HiddenChain(EMModel):
                 chosen = np.sort(np.argpartition(key, _START_ROWS)[:_START_ROWS])
                 where, key = where[chosen], key[chosen]
             at = tuple(where.T)
-            own = batch["x"][at].reshape(len(where), -1).astype(np.float64)
+            own = batch["x"][at].reshape(len(where), self.event_size).astype(np.float64)
             if mask.ndim > 2:
                 own = np.where(mask[at].reshape(own.shape), own, np.nan)
             rows, keys = np.concatenate([rows, own]), np.append(keys, key)
@@ -304,11 +305,7 @@ class HiddenChain(EMModel):
             if len(keys) > _START_ROWS:
                 chosen = np.sort(np.argpartition(keys, _START_ROWS)[:_START_ROWS])
                 rows, times, keys = rows[chosen], times[chosen], keys[chosen]
-        if np.isnan(rows).any():
-            known = ~np.isnan(rows)
-            means = np.where(known, rows, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
-            rows = np.where(known, rows, means)
-        return rows, times
+        return fill_missing(rows), times
 
 
 @dataclasses.dataclass(frozen=True)

@@ -101,8 +101,6 @@ def fill_missing(rows: np.ndarray) -> np.ndarray:
         InvalidInputError: For a column without any value.
     """
     missing = np.isnan(rows)
-    if not missing.any():
-        return rows
     seen = (~missing).sum(axis=0)
     if not seen.all():
         raise InvalidInputError(
