@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from zoo_scripts.common import check_output, new_folder, replaced_folder
+from zoo_scripts.common import output_folder, replaced_folder
 
 PUBLISHED = (
     "mean AUROC of the 47 classical sets, semi-supervised: DTE-NP 83.9, kNN 83.4, IForest 78.2, "
@@ -47,10 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     # many small models: TensorFlow would warn of each graph as a retracing
     tf.get_logger().setLevel("ERROR")
-    if arguments.output is None:
-        output = new_folder(Path("runs") / "adbench")
-    else:
-        output = check_output(Path(arguments.output), arguments.overwrite)
+    output = output_folder(arguments, "adbench")
     files = _files(arguments)
     names = arguments.models or [*MODELS, *PEERS]
     peers, library = _peers()

@@ -10,14 +10,12 @@ examples:
 
 import argparse
 import json
-from pathlib import Path
 
 from zoo_scripts.common import (
     add_data_arguments,
-    check_output,
+    add_run_arguments,
     data_options,
-    natural,
-    new_folder,
+    output_folder,
     parse_options,
     positive,
     replaced_folder,
@@ -33,10 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--total", type=positive, default=200, metavar="N", help="rows a class in the end"
     )
-    parser.add_argument("--option", action="append", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--seed", type=natural, default=0, metavar="S", help="default 0")
-    parser.add_argument("--output", metavar="DIR", help="default: runs/augment, numbered")
-    parser.add_argument("--overwrite", action="store_true", help="replace an existing output")
+    add_run_arguments(parser, "augment")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -47,10 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     from genzoo.applications import Augmenter
     from genzoo.core.errors import InvalidInputError
 
-    if arguments.output is None:
-        output = new_folder(Path("runs") / "augment")
-    else:
-        output = check_output(Path(arguments.output), arguments.overwrite)
+    output = output_folder(arguments, "augment")
     data = genzoo.data.load(arguments.data, seed=arguments.seed, **data_options(arguments))
     if data.y_train is None:
         raise InvalidInputError(f"Expected data with labels. Received: {data.name}")

@@ -41,6 +41,21 @@ def data_options(arguments: argparse.Namespace) -> dict[str, Any]:
     return {"label": arguments.label, "image_size": (size, size), "channels": channels}
 
 
+def add_run_arguments(parser: argparse.ArgumentParser, name: str) -> None:
+    """Add options of the model, the seed, and where the command `name` writes."""
+    parser.add_argument("--option", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--seed", type=natural, default=0, metavar="S", help="default 0")
+    parser.add_argument("--output", metavar="DIR", help=f"default: runs/{name}, numbered")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing output")
+
+
+def output_folder(arguments: argparse.Namespace, name: str) -> Path:
+    """Return where the command `name` writes: --output if it may, or a new folder in runs."""
+    if arguments.output is None:
+        return new_folder(Path("runs") / name)
+    return check_output(Path(arguments.output), arguments.overwrite)
+
+
 def positive(text: str) -> int:
     """Parse a positive int."""
     value = int(text)

@@ -12,14 +12,12 @@ examples:
 
 import argparse
 import json
-from pathlib import Path
 
 from zoo_scripts.common import (
     add_data_arguments,
-    check_output,
+    add_run_arguments,
     data_options,
-    natural,
-    new_folder,
+    output_folder,
     parse_options,
     replaced_folder,
 )
@@ -33,10 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--contamination", type=float, default=0.05, metavar="SHARE", help="default 0.05"
     )
-    parser.add_argument("--option", action="append", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--seed", type=natural, default=0, metavar="S", help="default 0")
-    parser.add_argument("--output", metavar="DIR", help="default: runs/detect, numbered")
-    parser.add_argument("--overwrite", action="store_true", help="replace an existing output")
+    add_run_arguments(parser, "detect")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -45,10 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     import genzoo
     from genzoo.applications import AnomalyDetector
 
-    if arguments.output is None:
-        output = new_folder(Path("runs") / "detect")
-    else:
-        output = check_output(Path(arguments.output), arguments.overwrite)
+    output = output_folder(arguments, "detect")
     data = genzoo.data.load(arguments.data, seed=arguments.seed, **data_options(arguments))
     train, test, anomalous = _parts(data, arguments)
     shape = train.shape[1:]

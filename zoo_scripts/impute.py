@@ -11,14 +11,12 @@ examples:
 
 import argparse
 import json
-from pathlib import Path
 
 from zoo_scripts.common import (
     add_data_arguments,
-    check_output,
+    add_run_arguments,
     data_options,
-    natural,
-    new_folder,
+    output_folder,
     parse_options,
     positive,
     replaced_folder,
@@ -31,10 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--hide", type=float, default=0.3, metavar="SHARE", help="default 0.3")
     parser.add_argument("--multiple", type=positive, metavar="M", help="write M draws, not means")
     parser.add_argument("--rows", type=positive, default=2000, metavar="N", help="default 2000")
-    parser.add_argument("--option", action="append", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--seed", type=natural, default=0, metavar="S", help="default 0")
-    parser.add_argument("--output", metavar="DIR", help="default: runs/impute, numbered")
-    parser.add_argument("--overwrite", action="store_true", help="replace an existing output")
+    add_run_arguments(parser, "impute")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -44,10 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     from genzoo.applications import Imputer
     from genzoo.core.checks import check_share
 
-    if arguments.output is None:
-        output = new_folder(Path("runs") / "impute")
-    else:
-        output = check_output(Path(arguments.output), arguments.overwrite)
+    output = output_folder(arguments, "impute")
     data = genzoo.data.load(arguments.data, seed=arguments.seed, **data_options(arguments))
     x = np.asarray(data.x_train[: arguments.rows], np.float64)
     shape, x = x.shape[1:], x.reshape(len(x), -1)

@@ -21,11 +21,10 @@ examples:
 import argparse
 import json
 import time
-from pathlib import Path
 from typing import Any
 
 from zoo_scripts import adbench
-from zoo_scripts.common import check_output, natural, new_folder, positive, replaced_folder
+from zoo_scripts.common import natural, output_folder, positive, replaced_folder
 
 _BATCH = 128
 
@@ -54,10 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
         return adbench.run(arguments)
     import genzoo
 
-    if arguments.output is None:
-        output = new_folder(Path("runs") / arguments.experiment)
-    else:
-        output = check_output(Path(arguments.output), arguments.overwrite)
+    output = output_folder(arguments, arguments.experiment)
     experiment = EXPERIMENTS[arguments.experiment]
     data = genzoo.data.load(arguments.data or experiment.data, seed=arguments.seed)
     run_ = _Run(experiment, data, arguments)
