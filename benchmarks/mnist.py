@@ -21,7 +21,7 @@ import tensorflow as tf
 import genzoo
 
 MODELS = {
-    "realnvp": {"num_levels": 2, "filters": 32, "num_blocks": 2},
+    "realnvp": {"num_levels": 2, "filters": 16, "num_blocks": 2},
     "glow": {"num_levels": 2, "num_steps": 8, "filters": 64},
     "maf": {"num_transforms": 5, "hidden_units": (1024,), "preprocessing": "maf"},
     "neural_spline": {

@@ -12,6 +12,7 @@ from scipy import stats
 from scipy.special import logsumexp
 
 import genzoo
+from genzoo.classic import blocks, recursions
 
 K, D, M = 3, 2, 2
 TYPES = ["full", "tied", "diag", "spherical"]
@@ -290,6 +291,42 @@ def test_float32_of_a_long_sequence_equals_float64():
     assert steps.shape == (1, 300_000)
     assert steps.sum() == pytest.approx(exact, rel=1e-5)
     np.testing.assert_allclose(narrow.predict_proba(x), wide.predict_proba(x), atol=1e-3)
+
+
+@pytest.mark.parametrize("block", [5, 16])
+@pytest.mark.parametrize(("k", "shape"), [(3, (4, 40)), (8, (1, 3000)), (5, (2, 1)), (6, (2, 17))])
+def test_blocks_equal_whole_sequences(k, shape, block):
+    random = np.random.default_rng(0)
+    start, transition = random.dirichlet(np.ones(k)), random.dirichlet(0.3 * np.ones(k), k)
+    if k == 6:  # left to right
+        start = np.eye(k)[0]
+        transition = np.triu(transition) + np.eye(k)
+        transition /= transition.sum(axis=1, keepdims=True)
+    lengths = np.append(shape[1], random.integers(1, shape[1] + 1, shape[0] - 1)).astype("int32")
+    observed = (random.random(shape) < 0.8) & (np.arange(shape[1]) < lengths[:, None])
+    exact = [start, transition, 4 * random.normal(size=(*shape, k)) - 3]
+    for function in (
+        recursions.log_probs,
+        recursions.step_log_probs,
+        recursions.last_filtered,
+        recursions.expectations,
+        recursions.viterbi,
+    ):
+        whole = tf.nest.flatten(function(*exact, observed, lengths, block=0))
+        for dtype, tolerance in (("float64", 1e-11), ("float32", 1e-5)):
+            arguments = [array.astype(dtype) for array in exact]
+            results = tf.nest.flatten(function(*arguments, observed, lengths, block=block))
+            for result, expected in zip(results, whole, strict=True):
+                np.testing.assert_allclose(result, expected, rtol=tolerance, atol=10 * tolerance)
+
+
+def test_gpus_take_long_sequences_in_blocks(monkeypatch):
+    def chosen(steps, block=None):
+        return int(blocks.choose(block, tf.constant(steps), lambda: 0, lambda length: length))
+
+    assert [chosen(10**6), chosen(10**6, block=7), chosen(10**6, block=0)] == [0, 7, 0]
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [kind])
+    assert [chosen(10**6), chosen(100), chosen(10**6, block=0)] == [512, 0, 0]
 
 
 def test_nothing_underflows():
