@@ -151,3 +151,29 @@ def test_a_deep_glow_on_colour_images_starts_soundly():
     history = model.fit(x, epochs=4, batch_size=64, verbose=0).history["loss"]
     assert np.isfinite(history).all()
     assert sorted(history, reverse=True) == history
+
+
+@pytest.mark.parametrize(
+    ("name", "event_shape", "arguments"),
+    [
+        ("glow", (8, 8, 2), {"num_steps": 2, "filters": 4, "num_classes": 3}),
+        ("realnvp", (8, 8, 1), {"num_levels": 2, "filters": 4, "num_blocks": 1}),
+        ("neural_spline", (5,), {"num_transforms": 2, "hidden_units": (8,), "context_dim": 2}),
+    ],
+)
+def test_gradient_checkpointing_gives_the_same_training(name, event_shape, arguments):
+    random = np.random.default_rng(0)
+    x = random.normal(size=(64, *event_shape))
+    context = {"num_classes": random.integers(0, 3, 64), "context_dim": random.normal(size=(64, 2))}
+    context = next((context[key] for key in context if key in arguments), None)
+    weights = []
+    for checkpointing in (False, True):
+        model = genzoo.build(
+            name, event_shape=event_shape, gradient_checkpointing=checkpointing, seed=0,
+            dtype="float64", preprocessing="standardize", **arguments,
+        )  # fmt: skip
+        model.fit(x, context, epochs=2, batch_size=16, verbose=0)
+        weights.append(model.get_weights())
+    assert genzoo.build(name, **model.get_config()).gradient_checkpointing
+    for kept, computed in zip(*weights, strict=True):
+        np.testing.assert_allclose(computed, kept, rtol=1e-7, atol=1e-9)

@@ -1,5 +1,7 @@
 """Steps one after the other, and steps inside out."""
 
+import functools
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -7,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from genzoo.core.gradients import implicit_gradients_wanted
+from genzoo.steps import checkpointing
 from genzoo.steps.base import FlowStep
 
 
@@ -25,11 +28,26 @@ class SharedTraces:
         }
         self._functions: dict[Any, Callable[..., Any]] = {}
 
-    def run(self, step: FlowStep, method: str, x: tf.Tensor, context: tf.Tensor | None):
-        """Return `step.forward_and_log_det(x, context)`, or the method named."""
+    def run(
+        self,
+        step: FlowStep,
+        method: str,
+        x: tf.Tensor,
+        context: tf.Tensor | None,
+        values: Sequence[tf.Tensor] | None = None,
+    ):
+        """Return `step.forward_and_log_det(x, context)`, or the method named.
+
+        Args:
+            step: One of the steps.
+            method: Name of its method.
+            x: Its input.
+            context: Encoded context, or `None`.
+            values: Of its weights; `None` for those it has.
+        """
         signature = self._signatures.get(id(step))
         if signature is None:
-            return getattr(step, method)(x, context)
+            return run_with(values, step, method, x, context)
         key = (signature, method, implicit_gradients_wanted())
         if key not in self._functions:
             # a long step inlined at each of its places would be optimised there anew
@@ -40,17 +58,22 @@ class SharedTraces:
                 jit_compile=True if step.compiled else None,
                 experimental_attributes=own,
             )
-        values = [tf.convert_to_tensor(v.value) for v in step.variables]
-        return self._functions[key](values, x, context)
+        if values is None:
+            values = [tf.convert_to_tensor(v.value) for v in step.variables]
+        return self._functions[key](list(values), x, context)
 
     @staticmethod
     def _with_weights(step: FlowStep, method: str) -> Callable[..., Any]:
-        def run(values, x, context):
-            mapping = list(zip(step.variables, values, strict=True))
-            with keras.StatelessScope(state_mapping=mapping):
-                return getattr(step, method)(x, context)
+        return lambda values, x, context: run_with(values, step, method, x, context)
 
-        return run
+
+def run_with(values, step: FlowStep, method: str, x: tf.Tensor, context: tf.Tensor | None):
+    """Return what a step's method does, its weights at `values` where these are given."""
+    if values is None:
+        return getattr(step, method)(x, context)
+    mapping = list(zip(step.variables, values, strict=True))
+    with keras.StatelessScope(state_mapping=mapping):
+        return getattr(step, method)(x, context)
 
 
 class _Composite(FlowStep):
@@ -86,6 +109,7 @@ class Chain(_Composite):
         super().__init__(**layer_arguments)
         self.steps = list(steps)
         self.shares_traces = True
+        self.gradient_checkpointing = False
 
     def build_event(self, event_shape):
         self._base_shape = event_shape
@@ -98,10 +122,10 @@ class Chain(_Composite):
     def base_shape(self):
         return self._base_shape
 
-    def _run(self, step, method, x, context):
+    def _run(self, step, method, x, context, values=None):
         if self.shares_traces:
-            return self._traces.run(step, method, x, context)
-        return getattr(step, method)(x, context)
+            return self._traces.run(step, method, x, context, values)
+        return run_with(values, step, method, x, context)
 
     def forward_and_log_det(self, x, context=None):
         total = tf.zeros([tf.shape(x)[0]], x.dtype)
@@ -112,10 +136,23 @@ class Chain(_Composite):
 
     def inverse_and_log_det(self, y, context=None):
         total = tf.zeros([tf.shape(y)[0]], y.dtype)
-        for step in reversed(self.steps):
-            y, log_det = self._run(step, "inverse_and_log_det", y, context)
+        for part in self._parts():
+            y, log_det = part(y, context)
             total += log_det
         return y, total
+
+    def _parts(self):
+        """Yield the inverses one after the other; under gradient checkpointing of whole runs."""
+        inverse = "inverse_and_log_det"
+        for splits, group in itertools.groupby(
+            reversed(self.steps), lambda step: isinstance(step, FactorOut)
+        ):
+            if self.gradient_checkpointing and not splits:
+                run = list(group)[::-1]
+                yield functools.partial(checkpointing.inverse_and_log_det, run, self._run)
+            else:
+                # what a level inside keeps is its own chain's to say
+                yield from (functools.partial(self._run, step, inverse) for step in group)
 
     def start(self, y, context=None):
         for step in reversed(self.steps):
