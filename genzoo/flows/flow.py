@@ -44,8 +44,8 @@ class Flow(LatentModel, DensityModel):
         dequantization: Noise that makes integers real: `"uniform"`, or `"variational"`: drawn by
             a conditional flow that is trained along, for a tighter bound (Ho et al. 2019).
         gradient_checkpointing: Whether the gradient computes what steps did anew, from their
-            results: memory then hardly grows with their number, and a training step takes about
-            half as long again. For steps that are fast both ways (Gomez et al. 2017).
+            results: memory then hardly grows with their number, and a training step takes one
+            and a half to twice as long. For steps that are fast both ways (Gomez et al. 2017).
         **model_arguments: `levels`, `context_dim`, `num_classes`, `seed`, `name`, `dtype`; see
             `TrainableModel`.
 

@@ -44,6 +44,9 @@ def inverse_and_log_det(
         def gradients(grad_point, grad_total):
             after, grad_context, grad_weights = point, None, []
             for step, own in zip(steps, values, strict=True):
+                # else all steps may be computed anew before the first gradient frees its own
+                with tf.control_dependencies([grad_point]):
+                    after = tf.identity(after)
                 before = tf.stop_gradient(run(step, "forward_and_log_det", after, context, own)[0])
                 sources = [before, *([] if context is None else [context]), *own]
                 with tf.GradientTape(watch_accessed_variables=False) as tape:
