@@ -37,13 +37,15 @@ class GAN(InvertedModel, AdversarialModel):
 
     Args:
         event_shape: Shape of one example.
-        latent_dim: Width of the latent vector z, standard normal.
+        latent_dim: Width of the latent vector z, standard normal. `None`: 32 on images, the number
+            of features, at most 32, on all else.
         generator, discriminator: `"mlp"`; `"conv"` (images of any size); `"auto"` for `"conv"` on
             images and `"mlp"` on all else; or Keras networks of your own: a generator of
             [n, latent_dim] to [n, *event_shape], for images on [-1, 1], for all else with mean 0
             and variance 1; a discriminator of [n, *event_shape] to any features (a linear layer
             follows). With a context both take a list, [x, context].
-        generator_units, discriminator_units: `"mlp"`: widths of the hidden layers.
+        generator_units, discriminator_units: `"mlp"`: widths of the hidden layers. `None`:
+            (128, 256, 512) and (512, 256) on images, (128, 128, 128) on all else.
         filters: `"conv"`: channels of the finest scale, doubled at each coarser, at most 8 times.
         generator_normalization, discriminator_normalization: Of the hidden layers: `"batch"`,
             `"layer"`, `"instance"` or `None`.
@@ -83,11 +85,11 @@ class GAN(InvertedModel, AdversarialModel):
         self,
         event_shape: tuple[int, ...] | int,
         *,
-        latent_dim: int = 32,
+        latent_dim: int | None = None,
         generator: str | keras.layers.Layer = "mlp",
         discriminator: str | keras.layers.Layer = "mlp",
-        generator_units: Sequence[int] = (128, 256, 512),
-        discriminator_units: Sequence[int] = (512, 256),
+        generator_units: Sequence[int] | None = None,
+        discriminator_units: Sequence[int] | None = None,
         filters: int = 64,
         generator_normalization: str | None = None,
         discriminator_normalization: str | None = None,
@@ -108,6 +110,13 @@ class GAN(InvertedModel, AdversarialModel):
         **model_arguments: Any,
     ):
         super().__init__(event_shape, **model_arguments)
+        images = len(self.event_shape) == 3
+        if latent_dim is None:
+            latent_dim = 32 if images else min(max(self.event_size, 2), 32)
+        if generator_units is None:
+            generator_units = (128, 256, 512) if images else (128, 128, 128)
+        if discriminator_units is None:
+            discriminator_units = (512, 256) if images else (128, 128, 128)
         self.latent_dim = checks.check_int(latent_dim, "latent_dim")
         self.generator, self.discriminator = generator, discriminator
         self.generator_units = checks.check_units(generator_units, "generator_units")
