@@ -293,8 +293,10 @@ def test_float32_of_a_long_sequence_equals_float64():
     np.testing.assert_allclose(narrow.predict_proba(x), wide.predict_proba(x), atol=1e-3)
 
 
-@pytest.mark.parametrize("block", [5, 16])
-@pytest.mark.parametrize(("k", "shape"), [(3, (4, 40)), (8, (1, 3000)), (5, (2, 1)), (6, (2, 17))])
+@pytest.mark.parametrize(
+    ("k", "shape", "block"),
+    [(3, (4, 40), 5), (8, (1, 3000), 16), (5, (2, 1), 5), (6, (2, 17), 16)],
+)
 def test_blocks_equal_whole_sequences(k, shape, block):
     random = np.random.default_rng(0)
     start, transition = random.dirichlet(np.ones(k)), random.dirichlet(0.3 * np.ones(k), k)
