@@ -304,3 +304,19 @@ def test_ctrl_c_saves_what_was_learned(tmp_path):
     assert metrics["interrupted"]
     assert metrics["epochs"] >= 4
     assert run("evaluate", "run", cwd=tmp_path).returncode == 0
+
+
+def test_density_compares_models_with_kernels(tmp_path):
+    arguments = ["--models", "gaussian_mixture", "nice", "--rows", 200, "--epochs", 2]
+    result = run("density", *arguments, "--output", "found", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    metrics = json.loads((tmp_path / "found" / "metrics.json").read_text())
+    assert list(metrics["models"]) == ["gaussian_mixture", "nice", "kernels"]
+    assert metrics["models"]["kernels"]["likelihood_unit"] == "density"
+    assert 1.0 < metrics["models"]["kernels"]["nll_nats"] < 1.5
+    with Image.open(tmp_path / "found" / "density.png") as picture:
+        assert len(np.unique(np.asarray(picture.convert("L")))) > 50
+    result = run("density", "--models", "gan", cwd=tmp_path)
+    assert result.returncode == 2
+    assert "with a likelihood" in result.stderr
+    assert not (tmp_path / "runs").exists()

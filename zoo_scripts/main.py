@@ -14,6 +14,7 @@ _COMMANDS = {
     "evaluate": "score data with a saved model",
     "report": "write a page on a saved model: card, figures, samples, blind test",
     "export": "write a saved model as a TensorFlow SavedModel",
+    "density": "estimate the density of data by several models, and draw it",
     "detect": "find anomalies, with scores, p-values and the columns to blame",
     "impute": "fill in missing values of a table",
     "augment": "add samples of each class to few labelled rows",
