@@ -284,6 +284,15 @@ def test_labelled_gans_on_two_replicas_are_those_on_one(name, digits, two_device
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["wgan_gp", "dragan"])
+def test_penalised_gans_normalise_convolutions_alone(name):
+    for shape in ((2,), (16, 16, 1)):
+        model = genzoo.build(name, event_shape=shape, filters=4, seed=0)
+        for network in (model.generator_network, model.discriminator_network):
+            kinds = [type(layer).__name__ for layer in network._flatten_layers()]
+            assert any("Normalization" in kind for kind in kinds) == (len(shape) == 3)
+
+
 def test_bad_combinations_are_refused():
     calls = {
         "label_smoothing=0.1": {"loss": "hinge", "label_smoothing": 0.1},

@@ -41,7 +41,7 @@ class ConditionalGAN(GAN):
         *,
         generator: Any = "auto",
         discriminator: Any = "auto",
-        generator_normalization: str | None = "batch",
+        generator_normalization: str | None = "auto",
         discriminator_dropout: float | None = 0.0,
         generator_dropout: float | None = 0.0,
         **arguments: Any,

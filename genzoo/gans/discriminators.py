@@ -226,7 +226,6 @@ def make_discriminator(
         "dtype": dtype,
     }
     kept = {
-        "normalization": normalization,
         "dropout": dropout,
         "spectral_normalization": spectral_normalization,
     }
@@ -238,10 +237,15 @@ def make_discriminator(
                 "keras.layers.SpectralNormalization."
             )
         body = OwnFeatures(discriminator, event_shape, **shared)
-    elif choose(discriminator, "discriminator", event_shape) == "mlp":
-        body = MLPFeatures(event_shape, hidden_units, **kept, **shared)
     else:
-        body = ConvFeatures(event_shape, filters, **kept, **shared)
+        kind = choose(discriminator, "discriminator", event_shape)
+        if normalization == "auto":
+            normalization = "layer" if kind == "conv" else None
+        kept["normalization"] = normalization
+        if kind == "mlp":
+            body = MLPFeatures(event_shape, hidden_units, **kept, **shared)
+        else:
+            body = ConvFeatures(event_shape, filters, **kept, **shared)
     return Discriminator(
         body,
         context_size=context_size,

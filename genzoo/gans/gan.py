@@ -48,13 +48,15 @@ class GAN(InvertedModel, AdversarialModel):
             (128, 256, 512) and (512, 256) on images, (128, 128, 128) on all else.
         filters: `"conv"`: channels of the finest scale, doubled at each coarser, at most 8 times.
         generator_normalization, discriminator_normalization: Of the hidden layers: `"batch"`,
-            `"layer"`, `"instance"` or `None`.
+            `"layer"`, `"instance"`, `None`, or `"auto"`: none in `"mlp"`, in `"conv"` `"batch"` for
+            the generator and `"layer"` for the discriminator.
         generator_dropout, discriminator_dropout: Shares of the hidden values set to zero in
             training (`"mlp"`; the discriminator's also `"conv"`). `None`: 0.1 and 0.3 on images,
             0 on all else.
         loss: `"non_saturating"`, `"minimax"`, `"least_squares"`, `"wasserstein"` or `"hinge"`.
         penalty: On the slope of the discriminator: `"r1"`, `"wgan_gp"`, `"dragan"` or `None`.
-        penalty_weight: Its weight in the discriminator's loss; `None`: 0.1 for R1, 10 for others.
+        penalty_weight: Its weight in the discriminator's loss; `None`: 0.1 for R1, 1 for DRAGAN and
+            10 for WGAN-GP.
         discriminator_steps: Updates of the discriminator for each of the generator.
         unrolled_steps: Steps of the discriminator that the generator looks ahead.
         label_smoothing: One-sided: how far the target of real examples stays below 1.

@@ -131,7 +131,10 @@ def make_generator(
     shared = {"context_size": context_size, "seed": seed, "dtype": dtype}
     if not isinstance(generator, str):
         return OwnGenerator(generator, event_shape, latent_dim, **shared)
-    if choose(generator, "generator", event_shape) == "mlp":
+    kind = choose(generator, "generator", event_shape)
+    if normalization == "auto":
+        normalization = "batch" if kind == "conv" else None
+    if kind == "mlp":
         return MLPGenerator(
             latent_dim,
             event_shape,
