@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 
@@ -13,6 +12,7 @@ import tensorflow as tf
 
 import genzoo
 from tests.tiny import NO_GRADIENTS, tiny
+from zoo_scripts.cluster import free_ports
 
 # one of each kind of training: exact density, actnorm started from data, a bound, EM, and two
 # optimisers with batch statistics
@@ -40,18 +40,8 @@ for name in sys.argv[2:]:
 """
 
 
-def two_free_ports():
-    sockets = [socket.socket() for _ in range(2)]
-    for s in sockets:
-        s.bind(("127.0.0.1", 0))
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
-
-
 def test_two_workers_train_like_one_device(tmp_path, digits):
-    workers = [f"127.0.0.1:{port}" for port in two_free_ports()]
+    workers = [f"127.0.0.1:{port}" for port in free_ports(2)]
     processes = []
     for index in range(2):
         (tmp_path / str(index)).mkdir()

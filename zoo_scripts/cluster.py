@@ -21,7 +21,7 @@ def run_cluster(workers: int, argv: list[str], output: Path) -> int:
         argv: Arguments of the command, `--workers` and all.
         output: Where the command writes, for all workers the same.
     """
-    addresses = [f"127.0.0.1:{port}" for port in _free_ports(workers)]
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(workers)]
     command = [sys.executable, "-m", "zoo_scripts.main", *_without(argv, "--workers", "--output")]
     processes = []
     for index in range(workers):
@@ -57,7 +57,8 @@ def run_cluster(workers: int, argv: list[str], output: Path) -> int:
             process.wait()
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Return ports of this machine that nothing listens on."""
     sockets = [socket.socket() for _ in range(count)]
     for s in sockets:
         s.bind(("127.0.0.1", 0))
