@@ -3,10 +3,10 @@
     python -m benchmarks.strategies
     python -m benchmarks.strategies --models realnvp vae --epochs 20
 
-Small models of tests/tiny.py on 1,280 digits, 10 steps of SGD an epoch on the same global batches of
-128. The figure is the largest difference of any weight from those of one device; and the median
-duration of an epoch, the first two left out. Logical devices share the cores of one machine, as do
-the processes: the figures say what distribution costs, not what it gains.
+Small models of tests/tiny.py on 1,280 digits, 10 steps of SGD an epoch on the same global batches
+of 128. The figures are the median duration of an epoch, the first two left out, and the largest
+difference of any weight from those of one device. Logical devices share the cores of one machine,
+as do the processes: the figures say what distribution costs, not what it gains.
 """
 
 import argparse

@@ -55,8 +55,8 @@ class GAN(InvertedModel, AdversarialModel):
             0 on all else.
         loss: `"non_saturating"`, `"minimax"`, `"least_squares"`, `"wasserstein"` or `"hinge"`.
         penalty: On the slope of the discriminator: `"r1"`, `"wgan_gp"`, `"dragan"` or `None`.
-        penalty_weight: Its weight in the discriminator's loss; `None`: 0.1 for R1, 1 for DRAGAN and
-            10 for WGAN-GP.
+        penalty_weight: Its weight in the discriminator's loss; `None`: 0.1 for R1; for the others
+            10 on images and 1 on all else.
         discriminator_steps: Updates of the discriminator for each of the generator.
         unrolled_steps: Steps of the discriminator that the generator looks ahead.
         label_smoothing: One-sided: how far the target of real examples stays below 1.
@@ -133,7 +133,8 @@ class GAN(InvertedModel, AdversarialModel):
         self.penalty = checks.check_choice(penalty, PENALTIES, "penalty")
         self.penalty_weight = penalty_weight
         self._penalty_weight = checks.check_number(
-            WEIGHTS[penalty] if penalty_weight is None else penalty_weight, "penalty_weight"
+            WEIGHTS[penalty][0 if images else 1] if penalty_weight is None else penalty_weight,
+            "penalty_weight",
         )
         self.discriminator_steps = checks.check_int(discriminator_steps, "discriminator_steps")
         self.unrolled_steps = checks.check_int(unrolled_steps, "unrolled_steps", minimum=0)

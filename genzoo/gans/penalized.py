@@ -28,7 +28,6 @@ class WGANGP(GAN):
     Reference: Gulrajani et al., Improved training of Wasserstein GANs, 2017.
     """
 
-    default_learning_rate = 1e-4
     default_betas = (0.0, 0.9)
 
     def __init__(
@@ -59,6 +58,11 @@ class WGANGP(GAN):
             discriminator_steps=discriminator_steps,
             **arguments,
         )
+
+    @property
+    def default_learning_rate(self) -> float:
+        # the paper's on images
+        return 1e-4 if len(self.event_shape) == 3 else super().default_learning_rate
 
 
 @register("dragan")

@@ -58,5 +58,6 @@ def r1(critic: Critic, real: tf.Tensor, fake: tf.Tensor, noise: RowNoise) -> tf.
 
 
 PENALTIES = {"wgan_gp": wgan_gp, "dragan": dragan, "r1": r1, None: None}
-# by the modes found on a ring and a grid of Gaussians; with DRAGAN's paper's 10, half of them
-WEIGHTS = {"wgan_gp": 10.0, "dragan": 1.0, "r1": 0.1, None: 0.0}
+# (on images, on all else): the papers' 10 on images; the rest by the modes found on a ring and a
+# grid of Gaussians, of which 10 loses half
+WEIGHTS = {"wgan_gp": (10.0, 1.0), "dragan": (10.0, 1.0), "r1": (0.1, 0.1), None: (0.0, 0.0)}
