@@ -1,0 +1,98 @@
+"""What settings of a training step cost or gain: steps an execution, XLA, bfloat16, the data.
+
+    python benchmarks/step_settings.py [--models realnvp dcgan] [--rounds 3]
+
+Each model and setting in a process of its own, by turns; milliseconds a step, median of the epochs
+after the second. `data` is the share of a step that the pipeline adds: beside it, the same step on
+one batch that stays in memory. `loss` is that of bfloat16 at the end, over that of float32.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+
+# arguments, batch, steps an epoch
+MODELS = {
+    "realnvp": ({"event_shape": (43,), "hidden_units": (128, 128)}, 256, 64),
+    "maf": ({"event_shape": (43,), "hidden_units": (512, 512)}, 256, 32),
+    "neural_spline": ({"event_shape": (43,), "hidden_units": (128, 128)}, 256, 32),
+    "glow": ({"event_shape": (16, 16, 1), "num_levels": 2, "num_steps": 4, "filters": 64}, 64, 16),
+    "vae": ({"event_shape": (28, 28, 1), "hidden_units": (512, 512)}, 128, 64),
+    "gan": ({"event_shape": (43,)}, 256, 64),
+    "dcgan": ({"event_shape": (28, 28, 1), "filters": 16}, 128, 8),
+}
+SETTINGS = ("1", "8", "32", "XLA", "bfloat16", "in memory")
+EPOCHS = 7
+
+
+def measure(name: str, setting: str) -> dict[str, float]:
+    import keras
+    import tensorflow as tf
+
+    import genzoo
+
+    arguments, batch, steps = MODELS[name]
+    if setting == "bfloat16":
+        arguments = {**arguments, "dtype": "mixed_bfloat16"}
+    model = genzoo.build(name, seed=0, **arguments)
+    random = np.random.default_rng(0)
+    shape = (batch * steps, *model.event_shape)
+    images = len(shape) == 4
+    x = random.integers(0, 256, shape).astype("uint8") if images else random.normal(size=shape)
+    own = model.default_steps_per_execution
+    compiled = {"steps_per_execution": int(setting) if setting.isdigit() else own}
+    model.compile(**compiled, jit_compile=setting == "XLA")
+    data = x
+    if setting == "in memory":
+        data = tf.data.Dataset.from_tensors(x[:batch]).cache().repeat(steps)
+    seconds = []
+
+    class Clock(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            self.began = time.perf_counter()
+
+        def on_epoch_end(self, epoch, logs=None):
+            seconds.append((time.perf_counter() - self.began) / steps)
+
+    own_batches = {} if data is not x else {"batch_size": batch}
+    history = model.fit(data, epochs=EPOCHS, verbose=0, callbacks=[Clock()], **own_batches).history
+    last = next(iter(history.values()))[-1]
+    return {"milliseconds": 1e3 * float(np.median(seconds[2:])), "loss": float(last), "own": own}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS))
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--setting", choices=SETTINGS, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.setting:
+        print(json.dumps(measure(arguments.models[0], arguments.setting)))
+        return
+    print("| | default | " + " | ".join(SETTINGS[:5]) + " | loss | data |")
+    print("| --- |" + " --- |" * 8)
+    for name in arguments.models:
+        found: dict[str, list] = {setting: [] for setting in SETTINGS}
+        for _ in range(arguments.rounds):
+            for setting in SETTINGS:
+                command = [sys.executable, __file__, "--models", name, "--setting", setting]
+                done = subprocess.run(command, check=True, capture_output=True, text=True)
+                found[setting].append(json.loads(done.stdout.splitlines()[-1]))
+        times = {s: np.median([r["milliseconds"] for r in rows]) for s, rows in found.items()}
+        own = found["1"][0]["own"]
+        default = times.get(str(own))
+        loss = found["bfloat16"][0]["loss"] / found[str(own)][0]["loss"]
+        cells = [f"`{name}`", str(own), *(f"{times[setting]:.2f}" for setting in SETTINGS[:5])]
+        cells += [f"{loss:.4f}", f"{100 * (1 - times['in memory'] / default):.0f}%"]
+        print("| " + " | ".join(cells) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
