@@ -279,3 +279,22 @@ def test_images_are_refused_by_the_default_and_scored_by_others(digits):
     assert detector.score_samples(digits.x_test[:3]).shape == (3,)
     with pytest.raises(genzoo.GenzooError, match=r"X\.shape"):
         detector.predict(digits.x_test[:, :4])
+
+
+def test_sequences_are_scored_one_by_one():
+    random = np.random.default_rng(0)
+
+    def walk(switches):
+        states = np.cumsum(random.random(random.integers(20, 40)) < switches) % 2
+        return (3.0 * states + 0.3 * random.normal(size=len(states)))[:, None]
+
+    usual, strange = [walk(0.1) for _ in range(80)], [walk(0.9) for _ in range(20)]
+    detector = AnomalyDetector("hidden_markov_model", num_states=2).fit(usual[:50])
+    scores = detector.score_samples(usual[50:] + strange)
+    assert scores.shape == (50,)
+    assert scores[:30].min() > scores[30:].max()
+    assert (detector.predict(strange) == -1).all()
+    with pytest.raises(genzoo.GenzooError, match="equal shape"):
+        detector.explain(strange)
+    with pytest.raises(genzoo.GenzooError, match=r"\(steps, 1\)"):
+        detector.predict([np.zeros((3, 2))])

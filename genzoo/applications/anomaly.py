@@ -213,7 +213,7 @@ class AnomalyDetector(OutlierMixin, ModelOptions):
             rows = training
             if self.preprocessor_ is not None:
                 rows = self.preprocessor_.transform(training)
-            shape = () if isinstance(rows, list) else rows.shape[1:]
+            shape = np.shape(rows[0])[1:] if isinstance(rows, list) else rows.shape[1:]
             self.model_ = make_model(self.model, shape, self.config, self.random_state)
             if self.model_.context_size:
                 raise InvalidInputError(
