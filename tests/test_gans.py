@@ -132,7 +132,7 @@ def test_minibatch_discrimination_by_hand():
     x = tf.constant([[0.0, 0.0], [1.0, 0.0], [0.0, 2.0]])
     made = layer(x, training=True).numpy()
     e = np.exp
-    expected = [e(-1) + e(-2), e(-1) + e(-3), e(-2) + e(-3)]
+    expected = np.array([e(-1) + e(-2), e(-1) + e(-3), e(-2) + e(-3)]) / 2
     np.testing.assert_allclose(made[:, :2], x)
     np.testing.assert_allclose(made[:, 2], expected, rtol=1e-6)
     # outside training a row does not see its batch: the running mean stands in

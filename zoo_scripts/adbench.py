@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from zoo_scripts.common import output_folder, replaced_folder
+from zoo_scripts.common import check_models, output_folder, replaced_folder
 
 PUBLISHED = (
     "mean AUROC of the 47 classical sets, semi-supervised: DTE-NP 83.9, kNN 83.4, IForest 78.2, "
@@ -32,9 +32,6 @@ _QUICK_ROWS = 500
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("adbench")
     group.add_argument("--sets", nargs="+", metavar="NAME", help="parts of names; default: all")
-    group.add_argument(
-        "--models", nargs="+", metavar="M", choices=[*MODELS, *PEERS], help="default: all"
-    )
     group.add_argument("--seeds", type=int, default=5, metavar="N", help="runs of each; default 5")
     group.add_argument(
         "--protocol", choices=[*PROTOCOLS, "both"], default="both", help="default both"
@@ -47,6 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     # many small models: TensorFlow would warn of each graph as a retracing
     tf.get_logger().setLevel("ERROR")
+    check_models(arguments, (*MODELS, *PEERS))
     output = output_folder(arguments, "adbench")
     files = _files(arguments)
     names = arguments.models or [*MODELS, *PEERS]

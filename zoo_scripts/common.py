@@ -90,6 +90,17 @@ def parse_options(pairs: list[str]) -> dict[str, Any]:
     return options
 
 
+def check_models(arguments: argparse.Namespace, known: tuple[str, ...]) -> None:
+    """Refuse --models that `known` does not hold."""
+    from genzoo.core.errors import InvalidInputError
+
+    unknown = [name for name in arguments.models or () if name not in known]
+    if unknown:
+        raise InvalidInputError(
+            f"Expected --models of {', '.join(known)}. Received: {', '.join(unknown)}"
+        )
+
+
 def load_model(path: str) -> Any:
     """Load a saved model from its folder or its `.keras` file."""
     import genzoo  # noqa: F401 (registers the classes)

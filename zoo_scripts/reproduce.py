@@ -25,7 +25,7 @@ import time
 from typing import Any
 
 from zoo_scripts import adbench
-from zoo_scripts.common import natural, output_folder, positive, replaced_folder
+from zoo_scripts.common import check_models, natural, output_folder, positive, replaced_folder
 
 _BATCH = 128
 
@@ -41,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--epochs", type=positive, metavar="N", help="default: the experiment's own"
     )
     parser.add_argument("--rows", type=positive, metavar="N", help="training rows; default: all")
+    parser.add_argument("--models", nargs="+", metavar="M", help="some of the models; default: all")
     parser.add_argument("--quick", action="store_true", help="two minutes on fewer rows and epochs")
     parser.add_argument("--seed", type=natural, default=0, metavar="S", help="default 0")
     parser.add_argument("--output", metavar="DIR", help="default: runs/EXPERIMENT, numbered")
@@ -54,8 +55,9 @@ def run(arguments: argparse.Namespace) -> int:
         return adbench.run(arguments)
     import genzoo
 
-    output = output_folder(arguments, arguments.experiment)
     experiment = EXPERIMENTS[arguments.experiment]
+    check_models(arguments, experiment.models)
+    output = output_folder(arguments, arguments.experiment)
     data = genzoo.data.load(arguments.data or experiment.data, seed=arguments.seed)
     run_ = _Run(experiment, data, arguments)
     with genzoo.training.strategy().scope():
@@ -92,6 +94,7 @@ class _Run:
             experiment.quick_epochs if arguments.quick else experiment.epochs
         )
         self.quick, self.seed = arguments.quick, arguments.seed
+        self.models = arguments.models or experiment.models
         self.event_shape = data.event_shape
         self.verbose = 0 if arguments.quiet else "auto"
         self.curves: dict[str, Any] = {}
@@ -183,12 +186,13 @@ def _vae_mnist(run: _Run) -> list[dict[str, Any]]:
         "seed": run.seed,
     }
     models = {
-        "mlp": genzoo.VAE(run.event_shape, hidden_units=(512, 512), **shared),
-        "cnn": genzoo.VAECNN(run.event_shape, filters=32, **shared),
-        "cnn-iaf": genzoo.VAECNN(run.event_shape, filters=32, posterior="iaf", **shared),
+        "mlp": lambda: genzoo.VAE(run.event_shape, hidden_units=(512, 512), **shared),
+        "cnn": lambda: genzoo.VAECNN(run.event_shape, filters=32, **shared),
+        "cnn-iaf": lambda: genzoo.VAECNN(run.event_shape, filters=32, posterior="iaf", **shared),
     }
     rows = []
-    for name, model in models.items():
+    for name in run.models:
+        model = models[name]()
         # without it a third of the units stays unused
         warmup = [genzoo.training.KLWarmup(-(-run.epochs // 10))] if name == "cnn-iaf" else []
         seconds = run.fit(name, model, callbacks=warmup)
@@ -240,12 +244,13 @@ def _flow_prior(run: _Run) -> list[dict[str, Any]]:
     shared = {"latent_dim": 32, "filters": 32, "encoder": "conv", "decoder": "conv"}
     shared |= {"seed": run.seed, "preprocessing": "glow"}
     models = {
-        "normal": genzoo.VAE(run.event_shape, **shared),
-        "two-stage": genzoo.TwoStageVAE(run.event_shape, **shared),
-        "flow": genzoo.VAE(run.event_shape, prior="realnvp", **shared),
+        "normal": lambda: genzoo.VAE(run.event_shape, **shared),
+        "two-stage": lambda: genzoo.TwoStageVAE(run.event_shape, **shared),
+        "flow": lambda: genzoo.VAE(run.event_shape, prior="realnvp", **shared),
     }
     features, rows = _features(run), []
-    for name, model in models.items():
+    for name in run.models:
+        model = models[name]()
         # as many passes over the data for the encoder and decoder of each
         phases = 2 if name == "two-stage" else 1
         seconds = run.fit(name, model, decay=phases == 1, epochs=phases * run.epochs)
@@ -268,8 +273,10 @@ def _flow_decoder(run: _Run) -> list[dict[str, Any]]:
     import genzoo
 
     models = {
-        "glow": genzoo.Glow(run.event_shape, num_levels=3, num_steps=8, filters=64, seed=run.seed),
-        "flow-vae": genzoo.FlowVAE(
+        "glow": lambda: genzoo.Glow(
+            run.event_shape, num_levels=3, num_steps=8, filters=64, seed=run.seed
+        ),
+        "flow-vae": lambda: genzoo.FlowVAE(
             run.event_shape,
             latent_dim=128,
             encoder="conv",
@@ -282,7 +289,8 @@ def _flow_decoder(run: _Run) -> list[dict[str, Any]]:
         ),
     }
     features, rows = _features(run), []
-    for name, model in models.items():
+    for name in run.models:
+        model = models[name]()
         phases = 2 if name == "flow-vae" else 1
         epochs = phases * run.epochs
         seconds = run.fit(name, model, decay=phases == 1, epochs=epochs)
@@ -300,21 +308,23 @@ def _flow_decoder(run: _Run) -> list[dict[str, Any]]:
             }
         )
         run.samples[name] = samples
-    rows[1]["glow_seconds_over_these"] = round(
-        rows[0]["seconds_an_epoch"] / rows[1]["seconds_an_epoch"], 2
-    )
+    seconds_of = {row["model"]: row["seconds_an_epoch"] for row in rows}
+    if len(seconds_of) == len(models):
+        factor = seconds_of["glow"] / seconds_of["flow-vae"]
+        rows[-1]["glow_seconds_over_these"] = round(factor, 2)
     return rows
 
 
 class _Experiment:
-    def __init__(self, run, data, epochs, quick_rows, quick_epochs, published):
-        self.run, self.data, self.epochs = run, data, epochs
+    def __init__(self, run, models, data, epochs, quick_rows, quick_epochs, published):
+        self.run, self.models, self.data, self.epochs = run, models, data, epochs
         self.quick_rows, self.quick_epochs, self.published = quick_rows, quick_epochs, published
 
 
 EXPERIMENTS = {
     "vae-mnist": _Experiment(
         _vae_mnist,
+        ("mlp", "cnn", "cnn-iaf"),
         "mnist",
         40,
         6000,
@@ -323,6 +333,7 @@ EXPERIMENTS = {
     ),
     "flow-prior": _Experiment(
         _flow_prior,
+        ("normal", "two-stage", "flow"),
         "mnist",
         15,
         3000,
@@ -332,6 +343,7 @@ EXPERIMENTS = {
     ),
     "flow-decoder": _Experiment(
         _flow_decoder,
+        ("glow", "flow-vae"),
         "cifar10",
         10,
         500,

@@ -58,7 +58,9 @@ class GAN(InvertedModel, AdversarialModel):
         penalty_weight: Its weight in the discriminator's loss; `None`: 0.1 for R1; for the others
             10 on images and 1 on all else.
         discriminator_steps: Updates of the discriminator for each of the generator.
-        unrolled_steps: Steps of the discriminator that the generator looks ahead.
+        unrolled_steps: Steps of the discriminator that the generator looks ahead. Without a
+            penalty compile the discriminator with a tenth of the generator's rate (Metz et al.
+            2017): far ahead, a fast one tells the generator little.
         label_smoothing: One-sided: how far the target of real examples stays below 1.
         instance_noise: Standard deviation of the noise on all that the discriminator sees.
         spectral_normalization: Whether all layers of the discriminator have a norm of 1.

@@ -13,8 +13,9 @@ _MOMENTUM = 0.9
 class MinibatchDiscrimination(keras.layers.Layer):
     """Features [n, features] to the same beside how close each row is to the others, per kernel.
 
-    sum over the other rows j of exp(-|M_i - M_j|_1) with M = x T, over the batch of all replicas.
-    Outside training a row does not depend on its batch: the running mean stands in.
+    Mean over the other rows j of exp(-|M_i - M_j|_1) with M = x T, over the batch of all replicas;
+    the paper's sum would outweigh the features in a large batch. Outside training a row does not
+    depend on its batch: the running mean stands in.
 
     Args:
         features: Width of the input.
@@ -29,8 +30,8 @@ class MinibatchDiscrimination(keras.layers.Layer):
         self,
         features: int,
         *,
-        num_kernels: int = 32,
-        kernel_dim: int = 8,
+        num_kernels: int = 16,
+        kernel_dim: int = 4,
         seed: int | None = None,
         **layer_arguments: Any,
     ):
@@ -50,12 +51,17 @@ class MinibatchDiscrimination(keras.layers.Layer):
         if not training:
             shape = [tf.shape(inputs)[0], self.num_kernels]
             return tf.concat([inputs, tf.broadcast_to(self.mean, shape)], axis=1)
-        shape = [-1, self.num_kernels, self.kernel_dim]
-        own = tf.reshape(tf.matmul(inputs, self.kernel), shape)
-        every = gather_over_replicas(own)
-        distance = tf.reduce_sum(tf.abs(own[:, None] - every[None]), axis=3)  # [n, N, kernels]
+        own = tf.matmul(inputs, self.kernel)
+        # rows last: sums over short trailing axes are slow
+        own, every = (
+            tf.reshape(tf.transpose(rows), [self.num_kernels, self.kernel_dim, -1])
+            for rows in (own, gather_over_replicas(own))
+        )
+        distance = tf.reduce_sum(tf.abs(own[..., None] - every[:, :, None]), axis=1)
+        others = tf.cast(tf.shape(every)[2] - 1, distance.dtype)
         # a row is at distance 0 from itself
-        closeness = tf.reduce_sum(tf.exp(-distance), axis=1) - 1.0
+        closeness = (tf.reduce_sum(tf.exp(-distance), axis=2) - 1.0) / tf.maximum(others, 1.0)
+        closeness = tf.transpose(closeness)
         batch_mean = tf.stop_gradient(mean_over_replicas(closeness))
         self.mean.assign(_MOMENTUM * self.mean + (1 - _MOMENTUM) * batch_mean)
         return tf.concat([inputs, closeness], axis=1)
