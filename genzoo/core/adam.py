@@ -33,6 +33,13 @@ class Adam(keras.optimizers.Adam):
             grad=tf.cast(gradient, variable.dtype),
         )
 
+    def _all_reduce_sum_gradients(self, grads_and_vars):
+        # TensorFlow keeps the graph of every reduction for good, even over one replica
+        replica = tf.distribute.get_replica_context()
+        if replica is not None and replica.num_replicas_in_sync == 1:
+            return list(grads_and_vars)
+        return super()._all_reduce_sum_gradients(grads_and_vars)
+
     def _distributed_tf_update_step(self, distribution, grads_and_vars, learning_rate):
         # once for all variables: these scalars were half of the graph of an update
         step = tf.cast(self.iterations.value + 1, tf.float32)

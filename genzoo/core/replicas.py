@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from genzoo.core.gradients import no_implicit_gradients
+
 
 class PartFunction:
     """A function in graph that is called on many parts, as many at a time as there are replicas.
@@ -18,8 +20,8 @@ class PartFunction:
     """
 
     def __init__(self, function: Callable[..., Any], signature: Sequence[tf.TensorSpec]):
-        self._function = function
-        self._single = tf.function(function, input_signature=signature, autograph=False)
+        self._function = _without_gradients(function)
+        self._single = tf.function(self._function, input_signature=signature, autograph=False)
         self._replicated: Callable[..., Any] | None = None
 
     def run(
@@ -60,6 +62,15 @@ class PartFunction:
         ]
         results = strategy.experimental_local_results(self._replicated(*arguments))
         return [result.numpy() for result in results]
+
+
+def _without_gradients(function):
+    def run(*arguments):
+        # what leaves as NumPy has none, and TensorFlow keeps the graph of a custom one for good
+        with no_implicit_gradients():
+            return function(*arguments)
+
+    return run
 
 
 def replica_share(losses: tf.Tensor) -> tf.Tensor:

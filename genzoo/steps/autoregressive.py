@@ -100,7 +100,7 @@ class MaskedAutoregressive(FlowStep):
         return y, -tf.reduce_sum(log_slope, axis=1)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=32)
 def _solver(size, hidden_units, has_context, activation, transform, arguments):
     """Return the compiled way from the base to the data, one for all steps of a form."""
     plan = _Plan(size, made_degrees(size, hidden_units, has_context))

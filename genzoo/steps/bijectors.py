@@ -22,11 +22,15 @@ class StepBijector(tfp.bijectors.Bijector):
             inverse_min_event_ndims=len(step.event_shape),
             dtype=step.variable_dtype,
             validate_args=False,
-            # TFP's cache serves bijectors of equal parameters alike: make each its own
+            # TFP takes bijectors of equal parameters for one, and caches a chain of them so
             parameters={"identity": object()},
             name=step.name,
         )
         self._seen: dict[tuple[str, int], tuple[tf.Tensor, tuple[tf.Tensor, tf.Tensor]]] = {}
+
+    @property
+    def _cache(self):
+        return _NoCache(self)
 
     def forward_and_log_det(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Return the image of `x` and log |det J|."""
@@ -69,3 +73,16 @@ class StepBijector(tfp.bijectors.Bijector):
 
     def _inverse_event_shape_tensor(self, output_shape):
         return tf.constant(self._step.base_shape, tf.int32)
+
+
+class _NoCache:
+    """Stands for TFP's cache of bijectors, which is global and would keep every graph for good."""
+
+    def __init__(self, bijector: StepBijector):
+        self.forward, self.inverse = bijector._forward, bijector._inverse
+
+    def forward_attributes(self, x):
+        return {}
+
+    def inverse_attributes(self, y):
+        return {}
