@@ -30,6 +30,40 @@ JUNK = [
     [1, "b"], {}, {"a": 1}, object(), np.nan, np.zeros(3), b"bytes", 1j, [[]], lambda x: x,
 ]  # fmt: skip
 
+SAVED = [["good.keras"], ["damaged.keras"], ["missing"], ["images"], ["table.npz"], [""], []]
+BAD_DATA = [["--data", name] for name in ("missing", "damaged.npz", "images", "junk", "")]
+TABLE = ["--data", "table.npz"]
+# what a command is about; those that would train for long get no data to train on
+SUBJECTS = {
+    "train": [
+        *([model, "--epochs", "1", *TABLE] for model in ("gaussian_mixture", "nice")),
+        *(["gaussian_mixture", *data] for data in BAD_DATA),
+        *(["gaussian_mixture", *TABLE, "--option", option] for option in (
+            "a", "=", "num_components=0", "num_components=", "event_shape=(3,)", "seed=x", "no=1",
+        )),
+        ["junk"], ["good.keras"], [],
+    ],
+    "sample": [[*saved, "--output", f] for saved in SAVED for f in ("a.npy", "a.xyz", "b.png")],
+    "evaluate": [[*saved, *data] for saved in SAVED for data in (*BAD_DATA, TABLE)],
+    "export": [[*saved, "--output", "exported"] for saved in SAVED],
+    "report": [[*saved, *data] for saved in SAVED for data in BAD_DATA],
+    "list": [[], ["junk"], ["nice"], ["--saved", "images"]],
+    "density": BAD_DATA,
+    "detect": BAD_DATA,
+    "impute": BAD_DATA,
+    "augment": BAD_DATA,
+    "features": [[*data, "--output", "f.keras"] for data in BAD_DATA],
+    "reproduce": [["junk"], ["adbench", "--data", "images"], ["vae-mnist", "--models", "junk"], []],
+}  # fmt: skip
+FLAGS = [
+    "--data", "--label", "--image-size", "--seed", "--epochs", "--batch-size", "--n", "--class",
+    "--temperature", "--model", "--models", "--option", "--output", "--rows", "--no-such",
+]  # fmt: skip
+VALUES = [
+    "-1", "0", "1", "3", "0.5", "nan", "inf", "1e400", "", " ", "junk", "a=b", "(", "images",
+    "table.npz", "damaged.npz", "missing", "good.keras", "label", "\x00", "é", "--quiet",
+]  # fmt: skip
+
 
 class Doors:
     """Inputs by door; each call makes one, and raises what the door raises."""
@@ -42,6 +76,10 @@ class Doors:
         self.model.save(folder / "good.keras")
         self.bytes = (folder / "good.keras").read_bytes()
         self.names = sorted(genzoo.models())
+        buffer = io.BytesIO()
+        np.savez(buffer, x=self.x, y=np.arange(64) % 2)
+        self.table = buffer.getvalue()
+        (folder / "table.npz").write_bytes(self.table)
         (folder / "images").mkdir()
         buffer = io.BytesIO()
         Image.fromarray(np.arange(192, dtype=np.uint8).reshape(8, 8, 3)).save(buffer, "png")
@@ -132,36 +170,21 @@ class Doors:
     def command(self) -> str:
         from zoo_scripts.main import main
 
-        words = [
-            "train",
-            "sample",
-            "evaluate",
-            "export",
-            "list",
-            "report",
-            "--data",
-            "--seed",
-            "--epochs",
-            "no-such",
-            "-1",
-            "digits",
-            "nice",
-            "--option",
-            "a",
-            "a=b",
-            "--n",
-        ]
-        argv = [str(self.pick(words)) for _ in range(self.random.integers(1, 6))]
-        # nothing that would begin to train
-        argv = [*argv, "--no-such-option"]
-        shown = " ".join(argv)
-        quiet = io.StringIO()
+        (self.folder / "damaged.keras").write_bytes(self.damaged(self.bytes))
+        (self.folder / "damaged.npz").write_bytes(self.damaged(self.table))
+        name = self.pick(list(SUBJECTS))
+        argv = [name, *self.pick(SUBJECTS[name])]
+        for _ in range(self.random.integers(3)):
+            argv += [self.pick(FLAGS), self.pick(VALUES)]
+        shown, quiet = " ".join(argv), io.StringIO()
+        # what a command writes by default, it writes here
+        os.chdir(self.folder)
         with told(shown), contextlib.redirect_stderr(quiet), contextlib.redirect_stdout(quiet):
             try:
                 code = main(argv)
             except SystemExit as end:
                 code = end.code
-        if code not in (0, 2):
+        if code not in (0, 2) or "Traceback" in quiet.getvalue():
             raise Fault(f"{shown}: exit code {code}")
         if code == 2:
             raise Refused

@@ -34,27 +34,33 @@ for name in sys.argv[2:]:
         x.x_train[:1280], epochs=11, batch_size=128, verbose=0, validation_data=x.x_test
     )
     assert strategy.num_replicas_in_sync == 2
-    model.save_weights(f"{sys.argv[1]}/{name}.weights.h5")
+    index = strategy.cluster_resolver.task_id
+    model.save_weights(f"{sys.argv[1]}/{index}-{name}.weights.h5")
     last = {key: values[-1] for key, values in history.history.items()}
     print(name, last, model.sample(2, seed=0).sum(), flush=True)
 """
 
 
-def test_two_workers_train_like_one_device(tmp_path, digits):
+def _cluster(program, *arguments):
+    """Start a program as each of two workers."""
     workers = [f"127.0.0.1:{port}" for port in free_ports(2)]
     processes = []
     for index in range(2):
-        (tmp_path / str(index)).mkdir()
         config = {"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}
         environment = {**os.environ, "TF_CONFIG": json.dumps(config)}
         process = subprocess.Popen(
-            [sys.executable, "-c", WORKER, str(tmp_path / str(index)), *MODELS],
+            [sys.executable, "-c", program, *arguments],
             env={**environment, "CUDA_VISIBLE_DEVICES": "-1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
         processes.append(process)
+    return processes
+
+
+def test_two_workers_train_like_one_device(tmp_path, digits):
+    processes = _cluster(WORKER, str(tmp_path), *MODELS)
     outputs = [process.communicate(timeout=280) for process in processes]
     for process, (_, errors) in zip(processes, outputs, strict=True):
         assert process.returncode == 0, errors[-3000:]
@@ -67,11 +73,37 @@ def test_two_workers_train_like_one_device(tmp_path, digits):
         weights = []
         for index in range(2):
             model = tiny(name)
-            model.load_weights(tmp_path / str(index) / f"{name}.weights.h5")
+            model.load_weights(tmp_path / f"{index}-{name}.weights.h5")
             weights.append([np.array(w) for w in model.weights])
         for mine, first, second in zip(alone.weights, *weights, strict=True):
             np.testing.assert_array_equal(first, second, err_msg=mine.path)
             np.testing.assert_allclose(np.array(mine), first, atol=1e-4, err_msg=mine.path)
+
+
+SURVIVOR = """
+import genzoo
+strategy = genzoo.training.strategy()
+with strategy.scope():
+    model = genzoo.GaussianMixture((2,), num_components=2, tol=0.0, seed=0)
+x = genzoo.data.toy("moons", 256, seed=0)
+model.fit(x, epochs=1, verbose=0)
+print("in training", flush=True)
+try:
+    model.fit(x, epochs=100_000, verbose=0)
+except genzoo.core.errors.WorkerLostError as error:
+    print(error, flush=True)
+"""
+
+
+def test_a_worker_that_is_killed_ends_the_others_in_order():
+    first, second = _cluster(SURVIVOR)
+    for process in (first, second):
+        assert process.stdout.readline() == "in training\n"
+    first.kill()
+    first.communicate()
+    # some seconds, on a machine that is busy more of them
+    output, errors = second.communicate(timeout=90)
+    assert "Received: " in output and "Start all workers again" in output, errors[-3000:]
 
 
 def test_strategy_takes_what_is_there(monkeypatch):

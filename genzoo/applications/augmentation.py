@@ -211,12 +211,16 @@ class Augmenter(ModelOptions):
 
     # Learning
 
+    @property
+    def _is_mixture(self) -> bool:
+        return isinstance(self.model, str) and self.model == _MIXTURE
+
     def _has_own_models(self) -> bool:
         if self.per_class != "auto":
             return self.per_class
         if isinstance(self.model, GenerativeModel):
             return not self.model.context_size
-        return self.model == _MIXTURE
+        return self._is_mixture
 
     def _train(self, rows, labels, wanted) -> None:
         for c in wanted:
@@ -242,7 +246,7 @@ class Augmenter(ModelOptions):
         for c in wanted:
             mine = rows[labels == c]
             config = self.config
-            if self.model == _MIXTURE:
+            if self._is_mixture:
                 config = {**mixture_options(len(mine), int(np.prod(shape))), **config}
             model = make_model(self.model, shape, config, self.random_state)
             self.models_[c] = train(model, mine, **settings)

@@ -102,8 +102,16 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, ModelOptions):
         rounds = checks.check_int(self.num_rounds, "num_rounds")
         if self.multiple is not None:
             checks.check_int(self.multiple, "multiple")
-        given = self.preprocessing
-        table = TablePreprocessor(random_state=self.random_state) if given is None else clone(given)
+        table = self.preprocessing
+        if table is None:
+            table = TablePreprocessor(random_state=self.random_state)
+        elif not isinstance(table, TablePreprocessor):
+            raise InvalidInputError(
+                "Expected preprocessing of None or a TablePreprocessor. "
+                f"Received: preprocessing={table!r}"
+            )
+        else:
+            table = clone(table)
         self.preprocessor_ = table.fit(X)
         self.n_features_in_ = table.n_features_in_
         if hasattr(table, "feature_names_in_"):
@@ -126,7 +134,7 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, ModelOptions):
         return self
 
     def _options(self, z: np.ndarray) -> dict[str, Any]:
-        if self.model == _MIXTURE:
+        if isinstance(self.model, str) and self.model == _MIXTURE:
             return {**mixture_options(*z.shape), **self.config}
         return self.config
 

@@ -29,6 +29,10 @@ class OutputExistsError(GenzooError, FileExistsError):
     """The output would overwrite something that a user made."""
 
 
+class WorkerLostError(GenzooError, ConnectionError):
+    """Another worker of the cluster is gone, and training with it."""
+
+
 class CheckpointWarning(UserWarning):
     """A checkpoint could not be written or read."""
 

@@ -1,12 +1,16 @@
 """Work in independent parts, run on all replicas of a strategy."""
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from genzoo.core.errors import WorkerLostError
 from genzoo.core.gradients import no_implicit_gradients
+
+_LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.DeadlineExceededError)
 
 
 class PartFunction:
@@ -71,6 +75,28 @@ def _without_gradients(function):
             return function(*arguments)
 
     return run
+
+
+@contextlib.contextmanager
+def lost_workers_told(strategy: tf.distribute.Strategy) -> Iterator[None]:
+    """Say in plain words that another worker is gone; TensorFlow tells of a failed operation.
+
+    It notices a lost connection at once, and one that is silent by its heartbeat.
+
+    Raises:
+        WorkerLostError: In place of the errors of TensorFlow's collective operations.
+    """
+    try:
+        yield
+    except _LOST as error:
+        if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+            raise
+        reason = error.message.strip().partition("Collective ops is aborted by: ")[2]
+        raise WorkerLostError(
+            "Expected every worker of TF_CONFIG's cluster until training ends. Received: "
+            f"{(reason or error.message).splitlines()[0]} Start all workers again; with a backup "
+            "(`--resume`, `genzoo.training.Checkpoint`) they go on from the last checkpoint."
+        ) from error
 
 
 def replica_share(losses: tf.Tensor) -> tf.Tensor:

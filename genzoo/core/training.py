@@ -24,7 +24,7 @@ from genzoo.core.context import ContextSpec
 from genzoo.core.errors import InvalidInputError, NotFittedError
 from genzoo.core.likelihood import NO_LIKELIHOOD, Likelihood
 from genzoo.core.registry import constructor_arguments
-from genzoo.core.replicas import replica_share
+from genzoo.core.replicas import lost_workers_told, replica_share
 from genzoo.core.spec import DataSpec
 
 _STATE = "fitted_state"
@@ -149,7 +149,7 @@ class TrainableModel(keras.Model):
         mixed = ("mixed_bfloat16", "mixed_float16") if self.mixed_precision else ()
         policy = self.dtype_policy.name
         checks.check_choice(policy, ("float32", "float64", *mixed), "dtype")
-        scalar = self.takes_scalars and event_shape == ()
+        scalar = self.takes_scalars and isinstance(event_shape, tuple) and not event_shape
         self.event_shape = () if scalar else checks.check_shape(event_shape, "event_shape")
         self.levels = None if levels is None else checks.check_int(levels, "levels", minimum=2)
         self.context_dim = context_dim
@@ -239,6 +239,7 @@ class TrainableModel(keras.Model):
         Raises:
             InvalidInputError: For data of the wrong shape, dtype or range, with NaN or infinity,
                 or a context that is missing or not expected; before any weight changes.
+            WorkerLostError: If another worker of a cluster is gone.
         """
         epochs = checks.check_int(
             self.default_epochs if epochs is None else epochs, "epochs", minimum=0
@@ -282,7 +283,7 @@ class TrainableModel(keras.Model):
                 if not optimizer.built:
                     optimizer.build(variables)
         training_data = self._training_dataset(data, batch_size, shuffle and self.shuffles)
-        with warnings.catch_warnings():
+        with lost_workers_told(self.distribute_strategy), warnings.catch_warnings():
             if isinstance(data, StreamData) and steps_per_epoch is None:
                 # Keras says so at the end of every epoch over a stream of unknown length
                 warnings.filterwarnings("ignore", "Your input ran out of data")

@@ -21,6 +21,7 @@ from genzoo.gans.inversion import InvertedModel
 from genzoo.gans.penalties import PENALTIES, WEIGHTS
 from genzoo.gans.scaling import Scaling
 from genzoo.gans.unrolling import unroll
+from genzoo.nets import NORMALIZATIONS
 
 _LATENT, _REAL, _FAKE, _DROPOUT, _PENALTY, _GENERATOR = range(10, 16)
 
@@ -126,8 +127,13 @@ class GAN(InvertedModel, AdversarialModel):
         self.generator_units = checks.check_units(generator_units, "generator_units")
         self.discriminator_units = checks.check_units(discriminator_units, "discriminator_units")
         self.filters = checks.check_int(filters, "filters")
-        self.generator_normalization = generator_normalization
-        self.discriminator_normalization = discriminator_normalization
+        normalizations = ("auto", *NORMALIZATIONS)
+        self.generator_normalization = checks.check_choice(
+            generator_normalization, normalizations, "generator_normalization"
+        )
+        self.discriminator_normalization = checks.check_choice(
+            discriminator_normalization, normalizations, "discriminator_normalization"
+        )
         self.generator_dropout, self.discriminator_dropout = (
             generator_dropout,
             discriminator_dropout,
@@ -142,8 +148,12 @@ class GAN(InvertedModel, AdversarialModel):
         self.unrolled_steps = checks.check_int(unrolled_steps, "unrolled_steps", minimum=0)
         self.label_smoothing = checks.check_part(label_smoothing, "label_smoothing")
         self.instance_noise = checks.check_number(instance_noise, "instance_noise")
-        self.spectral_normalization = spectral_normalization
-        self.minibatch_discrimination = minibatch_discrimination
+        self.spectral_normalization = checks.check_choice(
+            spectral_normalization, (True, False), "spectral_normalization"
+        )
+        self.minibatch_discrimination = checks.check_choice(
+            minibatch_discrimination, (True, False), "minibatch_discrimination"
+        )
         if not isinstance(augmentation, (list, tuple)):
             raise InvalidInputError(
                 "Expected augmentation to be a tuple of names, such as ('translation',). "

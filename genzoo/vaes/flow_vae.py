@@ -76,7 +76,7 @@ class FlowVAE(TwoPhaseTraining, VAE):
         self.flow_filters = checks.check_int(flow_filters, "flow_filters")
         self.flow_hidden_units = checks.check_units(flow_hidden_units, "flow_hidden_units")
         self.flow_temperature = checks.check_number(flow_temperature, "flow_temperature")
-        self.joint = bool(joint)
+        self.joint = checks.check_choice(joint, (True, False), "joint")
         self.first_phase_share = checks.check_share(first_phase_share, "first_phase_share")
         self._make_flow()
         if joint:

@@ -37,13 +37,11 @@ def make_decoder(decoder: Any, event_shape, vector_dim, **arguments: Any):
 
 def _choose(network, name, event_shape, arguments):
     """Return the network, hidden units, the arguments of convolutions, and those of all."""
-    if isinstance(network, str):
-        check_choice(network, NETWORKS, name)
-    if network == "auto":
+    if isinstance(network, str) and check_choice(network, NETWORKS, name) == "auto":
         network = "conv" if len(event_shape) == 3 else "mlp"
     shared = dict(arguments)
     units = shared.pop("hidden_units")
     extra = {"filters": shared.pop("filters"), "num_blocks": shared.pop("num_blocks")}
-    if network == "conv":
+    if isinstance(network, str) and network == "conv":
         extra["num_blocks"] = 0
     return network, units, extra, shared

@@ -77,10 +77,11 @@ class TwoStageVAE(TwoPhaseTraining, VAE):
         first_phase_share: float = 0.5,
         **vae_arguments: Any,
     ):
-        if vae_arguments.get("prior", "normal") != "normal":
+        prior = vae_arguments.get("prior", "normal")
+        if not isinstance(prior, str) or prior != "normal":
             raise InvalidInputError(
                 "Expected prior='normal': the second VAE is the prior. "
-                f"Received: prior={vae_arguments['prior']!r}. Use VAE for other priors."
+                f"Received: prior={prior!r}. Use VAE for other priors."
             )
         super().__init__(event_shape, **vae_arguments)
         self.second_hidden_units = checks.check_units(second_hidden_units)
