@@ -479,6 +479,15 @@ def test_public_methods_are_documented(name):
             assert inspect.getdoc(value), f"{name}.{attribute}"
 
 
+@pytest.mark.parametrize("name", genzoo.models())
+def test_an_array_is_refused_where_it_does_not_belong(name):
+    for argument in constructor_arguments(model_class(name)):
+        # its comparisons have no one truth
+        config = {"event_shape": (8, 8, 1), argument: np.zeros(3)}
+        with pytest.raises(genzoo.GenzooError, match="Received"):
+            genzoo.build(name, **config)
+
+
 def test_a_failed_start_leaves_the_model_unfitted():
     model = genzoo.GaussianMixture((2,), num_components=5)
     with pytest.raises(genzoo.GenzooError, match="fewer components"):

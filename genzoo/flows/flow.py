@@ -72,7 +72,7 @@ class Flow(LatentModel, DensityModel):
         )
         self.base = base if callable(base) else checks.check_choice(base, BASES, "base")
         self.preprocessing = checks.check_choice(preprocessing, PREPROCESSING, "preprocessing")
-        self.alpha = alpha
+        self.alpha = checks.check_number(alpha, "alpha")
         self.dequantization = checks.check_choice(dequantization, _DEQUANTIZATION, "dequantization")
 
     def set_steps(self, steps: Sequence[FlowStep]) -> None:

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from genzoo.core.checks import check_int, check_units
+from genzoo.core.checks import check_choice, check_int, check_units
 from genzoo.core.registry import register
 from genzoo.flows.flow import Flow
-from genzoo.flows.stacks import check_levels, coupling_stack, half
+from genzoo.flows.stacks import PERMUTATIONS, check_levels, coupling_stack, half
 from genzoo.steps import FactorOut, Flatten, ImageCoupling, Squeeze
 
 
@@ -67,7 +67,7 @@ class RealNVP(Flow):
         super().__init__(event_shape, **flow_arguments)
         self.num_couplings = check_int(num_couplings, "num_couplings")
         self.hidden_units = check_units(hidden_units)
-        self.permutation = permutation
+        self.permutation = check_choice(permutation, PERMUTATIONS, "permutation")
         self.num_levels = None if num_levels is None else check_int(num_levels, "num_levels")
         self.couplings_per_level = check_int(couplings_per_level, "couplings_per_level")
         self.filters = check_int(filters, "filters")
