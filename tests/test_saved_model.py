@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+from tensorflow.core.protobuf import saved_model_pb2
 
 import genzoo
 from tests.tiny import NEEDS_LABELS, NO_LIKELIHOOD, SEQUENCES, TRANSLATES, tiny
@@ -84,3 +85,16 @@ def test_numbers_without_genzoo(name, digits, tmp_path):
         values = expected[signature]()
         assert out[signature].dtype == values.dtype
         np.testing.assert_allclose(out[signature], values, rtol=1e-5, atol=1e-5)
+
+
+def test_exported_functions_carry_no_gradients_of_their_own(tmp_path):
+    model = tiny("maf", event_shape=(2,))
+    model.fit(genzoo.data.toy("moons", 100, seed=0), epochs=1, verbose=0)
+    model.export(tmp_path / "exported")
+    proto = saved_model_pb2.SavedModel.FromString(
+        (tmp_path / "exported/saved_model.pb").read_bytes()
+    )
+    functions = proto.meta_graphs[0].graph_def.library.function
+    assert functions
+    # each load would register them for good, and with them its graphs
+    assert not any("_gradient_op_type" in n.attr for f in functions for n in f.node_def)

@@ -24,4 +24,5 @@ def write_saved_model(model: keras.Model, signatures: Signatures, path: str) -> 
     with no_implicit_gradients():
         for name, (function, signature) in signatures.items():
             archive.add_endpoint(name, function, input_signature=signature)
-    archive.write_out(path, verbose=False)
+        # it is here that Keras traces them
+        archive.write_out(path, verbose=False)
