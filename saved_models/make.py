@@ -20,6 +20,8 @@ COMMANDS = {
     # a digit as the sequence of its eight rows
     "hidden_markov_model-digits": "hidden_markov_model --data digits --option event_shape=(8,1)"
     " --option num_states=40 --option covariance_type=diag --option reg_covar=0.1",
+    "gaussian_mixture-mnist": "gaussian_mixture --data mnist --option num_components=50"
+    " --option covariance_type=diag --option reg_covar=0.01",
     "vae-mnist": "vae --data mnist --epochs 20 --option latent_dim=16"
     " --option hidden_units=(256,256)"
     " --option likelihood=discretized_logistic",
