@@ -67,7 +67,6 @@ def main() -> int:
             for name in arguments.models:
                 go_round(name, kept, x, Path(folder), passes)
             # what is in cycles would come and go as Python likes
-            keras.backend.clear_session(free_memory=False)
             gc.collect()
             passes += 1
             if passes > WARM_UP:
