@@ -1,5 +1,9 @@
 """The models that ship are what their cards say."""
 
+import configparser
+import runpy
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -7,7 +11,18 @@ import genzoo
 from genzoo.pretrained import card, pretrained_models
 from zoo_scripts.train import reached
 
+ROOT = Path(__file__).parent.parent
 NAMES = sorted(pretrained_models())
+
+
+def test_each_is_packaged_and_has_its_command():
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / "setup.cfg")
+    made = runpy.run_path(str(ROOT / "saved_models" / "make.py"))["COMMANDS"]
+    assert all((ROOT / "saved_models" / name / "model.keras").exists() for name in made)
+    assert dict(parser["options.data_files"]) == {
+        f"share/genzoo/saved_models/{name}": f"saved_models/{name}/*.*" for name in made
+    }
 
 
 def test_the_zoo_is_small_and_complete():
