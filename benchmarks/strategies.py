@@ -5,8 +5,9 @@
 
 Small models of tests/tiny.py on 1,280 digits, 10 steps of SGD an epoch on the same global batches
 of 128. The figures are the median duration of an epoch, the first two left out, and the largest
-difference of any weight from those of one device. Logical devices share the cores of one machine,
-as do the processes: the figures say what distribution costs, not what it gains.
+difference of any weight from those of one device, relative where a weight is above 1. Logical
+devices share the cores of one machine, as do the processes: the figures say what distribution
+costs, not what it gains.
 """
 
 import argparse
@@ -117,7 +118,8 @@ def main() -> None:
             found = {s: np.load(folder / f"{name}.npz") for s, folder in folders.items()}
             cells = [f"`{name}`", f"{found['one']['seconds']:.3f}"]
             for setting in [*SETTINGS][1:]:
-                apart = np.abs(found[setting]["weights"] - found["one"]["weights"]).max()
+                own = found["one"]["weights"]
+                apart = (np.abs(found[setting]["weights"] - own) / np.maximum(np.abs(own), 1)).max()
                 cells += [f"{found[setting]['seconds']:.3f}", f"{apart:.0e}"]
             print("| " + " | ".join(cells) + " |")
 
