@@ -206,6 +206,23 @@ def test_every_weight_learns(name, digits):
         assert (old != np.array(variable)).any(), variable.path
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_a_loaded_model_adds_no_names_of_variables(name, fitted, tmp_path):
+    """TensorFlow keeps a kernel for good for each name that a variable has had."""
+    model, _ = fitted(name)
+    model.save(tmp_path / "model.keras")
+
+    def names():
+        loaded = keras.models.load_model(tmp_path / "model.keras")
+        optimizers = [
+            getattr(loaded, key, None) for key in ("optimizer", "discriminator_optimizer")
+        ]
+        owned = [optimizer.variables for optimizer in optimizers if optimizer is not None]
+        return [variable.value.name for variable in sum(owned, loaded.weights)]
+
+    assert names() == names()
+
+
 # one of each kind of step; the others, which share their code, are slow tests
 REPLICATED = ("gan", "gaussian_mixture", "glow", "hidden_markov_model", "realnvp", "vae")
 

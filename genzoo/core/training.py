@@ -26,6 +26,7 @@ from genzoo.core.likelihood import NO_LIKELIHOOD, Likelihood
 from genzoo.core.registry import constructor_arguments
 from genzoo.core.replicas import lost_workers_told, replica_share
 from genzoo.core.spec import DataSpec
+from genzoo.core.variables import with_repeated_names
 
 _STATE = "fitted_state"
 _RANDOM_STATE = "random_state"
@@ -132,6 +133,11 @@ class TrainableModel(keras.Model):
     # whether an example may be a single number, event_shape=()
     takes_scalars = False
 
+    def __init_subclass__(cls, **arguments: Any):
+        super().__init_subclass__(**arguments)
+        if "__init__" in vars(cls):
+            cls.__init__ = with_repeated_names(cls.__init__)
+
     def __init__(
         self,
         event_shape: tuple[int, ...] | int,
@@ -198,6 +204,7 @@ class TrainableModel(keras.Model):
 
     # Training
 
+    @with_repeated_names
     def fit(
         self,
         x: Any,
@@ -507,6 +514,11 @@ class TrainableModel(keras.Model):
         store[_RANDOM_STATE] = np.asarray(self.seed_generator.state.value)
         if self.data_spec is not None:
             store[_STATE] = np.frombuffer(json.dumps(self.fitted_state()).encode(), np.uint8)
+
+    @with_repeated_names
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compile as saved; Keras calls it when it loads a model."""
+        super().compile_from_config(config)
 
     def load_own_variables(self, store: Any) -> None:
         own = {name: store[name] for name in store.keys()}  # noqa: SIM118 (not a dict)

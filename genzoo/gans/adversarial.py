@@ -10,6 +10,7 @@ from genzoo.core.checks import check_choice
 from genzoo.core.model import GenerativeModel
 from genzoo.core.random import RowNoise
 from genzoo.core.replicas import first_row, mean_over_replicas
+from genzoo.core.variables import with_repeated_names
 from genzoo.gans.losses import LOSSES
 
 
@@ -82,6 +83,7 @@ class AdversarialModel(GenerativeModel):
         own = keras.saving.serialize_keras_object(self.discriminator_optimizer)
         return {**super().get_compile_config(), "discriminator_optimizer": own}
 
+    @with_repeated_names
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compile as saved, the optimisers ready for their saved state."""
         self.compile(**keras.saving.deserialize_keras_object(config))

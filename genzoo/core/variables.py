@@ -1,0 +1,32 @@
+"""Names of TensorFlow's variables that repeat from model to model."""
+
+import functools
+import re
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+
+def _create(next_creator: Callable[..., tf.Variable], **arguments: Any) -> tf.Variable:
+    if not (arguments.get("name") and tf.executing_eagerly()):
+        return next_creator(**arguments)
+    arguments["name"] = re.sub(r"_\d+", "", arguments["name"])
+    # out of the scopes of numbered layers
+    with tf.name_scope(""):
+        return next_creator(**arguments)
+
+
+def with_repeated_names(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap a method that makes variables, so that TensorFlow's names for them hold no numbers.
+
+    TensorFlow keeps a kernel, some 30 KB, for good for each name that a variable has ever had, and
+    Keras numbers layers on from model to model. A variable's Keras path is not changed.
+    """
+
+    @functools.wraps(method)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        with tf.variable_creator_scope(_create):
+            return method(*args, **kwargs)
+
+    return wrapped
