@@ -20,6 +20,8 @@ COMMANDS = {
     # a digit as the sequence of its eight rows
     "hidden_markov_model-digits": "hidden_markov_model --data digits --option event_shape=(8,1)"
     " --option num_states=40 --option covariance_type=diag --option reg_covar=0.1",
+    "realnvp-mnist": "realnvp --data mnist --epochs 10 --option num_levels=2 --option filters=16"
+    " --option num_blocks=2",
     "gaussian_mixture-mnist": "gaussian_mixture --data mnist --option num_components=50"
     " --option covariance_type=diag --option reg_covar=0.01",
     "vae-mnist": "vae --data mnist --epochs 20 --option latent_dim=16"
