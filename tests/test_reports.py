@@ -82,6 +82,18 @@ def test_a_report_on_points_shows_their_density():
         genzoo.reports.blind_test(model, data)
 
 
+def test_answers_to_a_blind_test_belong_to_its_images():
+    data = genzoo.data.load("digits", seed=0)
+
+    def key(seed):
+        model = tiny("vae", seed=seed)
+        model.adapt(data.x_train)
+        return re.search('KEY = "([^"]+)"', genzoo.reports.blind_test(model, data, num_images=4))[1]
+
+    assert key(0) == key(0)
+    assert key(0) != key(1), "another model's page went on with the answers to this one"
+
+
 def test_copies_of_training_rows_are_counted():
     data = genzoo.data.load("digits", seed=0)
     model = tiny("vae")

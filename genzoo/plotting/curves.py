@@ -15,6 +15,8 @@ def history(history: Any, *, ax: Any = None) -> Any:
     Returns:
         The axes.
     """
+    from matplotlib.ticker import MaxNLocator
+
     values = getattr(history, "history", history)
     ax = own_axes(ax)
     shown = [("loss", "training"), ("val_loss", "validation")]
@@ -31,6 +33,7 @@ def history(history: Any, *, ax: Any = None) -> Any:
             marker = "o" if len(values[name]) < 3 else None
             ax.plot(epochs, values[name], label=label, marker=marker)
     ax.set_xlabel("epoch")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_ylabel("loss, nats an example")
     ax.grid(alpha=0.3)
     if ax.lines:

@@ -1,5 +1,6 @@
 """The visual Turing test: real or generated?"""
 
+import hashlib
 import json
 from typing import Any
 
@@ -70,6 +71,8 @@ get("generated").onclick = () => answer(false);
 get("again").onclick = () => { answers = []; store.removeItem(KEY); get("last").textContent = "";
   show(); };
 document.onkeydown = event => {
+  // Ctrl+R is no answer
+  if (event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key === "r" || event.key === "R") answer(true);
   if (event.key === "g" || event.key === "G") answer(false);
 };
@@ -115,8 +118,10 @@ def blind_test(model: Any, data: Any, *, num_images: int = 40, seed: int = 0) ->
     images += [{"src": png(image, low, high), "real": False} for image in made]
     images = [images[i] for i in random.permutation(len(images))]
     name = f"{type(model).__name__} on {data.name}"
-    key = f"genzoo blind test: {name}, {len(images)}, {seed}"
-    script = f"const KEY = {json.dumps(key)}, IMAGES = {json.dumps(images)};{_SCRIPT}"
+    shown = json.dumps(images)
+    # answers belong to these images alone
+    key = f"genzoo blind test: {hashlib.sha256(shown.encode()).hexdigest()}"
+    script = f"const KEY = {json.dumps(key)}, IMAGES = {shown};{_SCRIPT}"
     return page(
         f"Real or generated? {name}",
         "<h1>Real or generated?</h1>",

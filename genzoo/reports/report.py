@@ -75,7 +75,6 @@ def _card(model, data, card) -> str:
         ["weights", f"{model.count_params():,}"],
     ]
     shown = {
-        "options": "options",
         "seed": "seed",
         "epochs": "epochs",
         "seconds_training": "seconds of training",
@@ -83,6 +82,8 @@ def _card(model, data, card) -> str:
         "devices": "devices",
         "command": "made by",
     }
+    options = card.get("options", {})
+    rows.append(["options", ", ".join(f"{k}={v}" for k, v in options.items()) or "defaults"])
     rows += [[label, card[key]] for key, label in shown.items() if card.get(key) is not None]
     if card.get("versions"):
         rows.append(["versions", ", ".join(f"{k} {v}" for k, v in card["versions"].items())])
@@ -140,7 +141,7 @@ def _curves(card) -> str:
 
 
 def _samples(model, data, samples) -> str:
-    shown = 64 if len(model.event_shape) == 3 else _ROWS
+    shown = 64 if np.ndim(samples) == 4 else _ROWS
     drawn = plotting.samples(samples[:shown], data.x_test[:_ROWS])
     return section("Samples", picture(drawn, "Samples of the model."))
 
