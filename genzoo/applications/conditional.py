@@ -95,7 +95,9 @@ def _compiled(model, function):
         tf.TensorSpec(shape, tf.bool),
         tf.TensorSpec([2], tf.int32),
     ]
-    return tf.function(function, input_signature=signature, autograph=False)
+    # called through the concrete function, TensorFlow does not suspect retracing
+    compiled = tf.function(function, input_signature=signature, autograph=False)
+    return compiled.get_concrete_function()
 
 
 def _in_parts(run, model, x, start, seed) -> np.ndarray:
