@@ -5,7 +5,7 @@
 
 A fixed convolutional classifier, trained for a fixed number of steps on 10, 50 or 200 labelled
 images a class, and those that each kind of augmentation adds (as many as bring every class to
---total; digits has at most 138 a class).
+--total; digits has 133 to 149 a class).
 Accuracy on the untouched test set in per cent: mean and standard deviation over the seeds, which
 choose the labelled images and all weights. `keras` shifts, turns and zooms the images at each
 step (Keras's own layers). All generative models see the labelled images alone.

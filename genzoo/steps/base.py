@@ -27,12 +27,10 @@ class FlowStep(keras.layers.Layer):
     Attributes:
         adapts: Whether `adapt` wants to see all the data.
         starts: Whether `start` sets weights from a first batch.
-        compiled: Whether XLA pays for this step.
     """
 
     adapts = False
     starts = False
-    compiled = False
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make the weights for data of shape [n, *event_shape]."""

@@ -14,17 +14,14 @@ from genzoo.steps.base import FlowStep
 
 
 class SharedTraces:
-    """Traces a repeated step once: equal steps run one function, with their weights as inputs.
-
-    Steps that XLA speeds up are compiled by it, and equal ones once.
-    """
+    """Traces a repeated step once: equal steps run one function, with their weights as inputs."""
 
     def __init__(self, steps: Sequence[FlowStep]):
         signatures = [step.signature() for step in steps]
         self._signatures = {
             id(step): signature
             for step, signature in zip(steps, signatures, strict=True)
-            if step.compiled or signatures.count(signature) > 1
+            if signatures.count(signature) > 1
         }
         self._functions: dict[Any, Callable[..., Any]] = {}
 
@@ -55,7 +52,6 @@ class SharedTraces:
             self._functions[key] = tf.function(
                 self._with_weights(step, method),
                 autograph=False,
-                jit_compile=True if step.compiled else None,
                 experimental_attributes=own,
             )
         if values is None:
@@ -233,10 +229,6 @@ class Inverse(FlowStep):
     def __init__(self, step: FlowStep, **layer_arguments):
         super().__init__(**layer_arguments)
         self.step = step
-
-    @property
-    def compiled(self):
-        return self.step.compiled
 
     def build_event(self, event_shape):
         self.step.build((None, *event_shape))
