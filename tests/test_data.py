@@ -213,3 +213,76 @@ def test_bad_sources_are_refused(tmp_path):
 
 def test_prefetching_pipeline_is_a_data_set():
     assert isinstance(genzoo.data.pipeline(np.zeros((4, 2))), tf.data.Dataset)
+
+
+def test_labels_are_one_for_each_row(tmp_path):
+    x, y = np.zeros((20, 2), "float32"), np.arange(20) % 4
+    for wrong in (np.eye(4)[y], y[:10], np.array(3)):
+        np.savez(tmp_path / "d.npz", X=x, y=wrong)
+        with pytest.raises(genzoo.GenzooError, match="one label for each"):
+            genzoo.data.load(tmp_path / "d.npz", seed=0)
+        np.savez(tmp_path / "d.npz", x_train=x, y_train=wrong, x_test=x, y_test=y)
+        with pytest.raises(genzoo.GenzooError, match="one label for each"):
+            genzoo.data.load(tmp_path / "d.npz")
+    np.savez(tmp_path / "d.npz", x_train=x, x_test=x[:, :1])
+    with pytest.raises(genzoo.GenzooError, match="one shape"):
+        genzoo.data.load(tmp_path / "d.npz")
+    rows = "".join(f"{i},{i % 12}\n" for i in range(48))
+    (tmp_path / "t.csv").write_text("\ufeffa,kind\n" + rows, encoding="utf-8")
+    data = genzoo.data.load(tmp_path / "t.csv", label="kind", seed=0)
+    assert data.class_names == [str(i) for i in range(12)]
+    assert np.array_equal(data.x_train[:, 0] % 12, data.y_train)
+    (tmp_path / "t.csv").write_text("\ufeff" + rows, encoding="utf-8")
+    data = genzoo.data.load(tmp_path / "t.csv", seed=0)
+    assert len(data.x_train) + len(data.x_test) == 48, "the mark made a header of the first row"
+
+
+def test_files_that_are_not_what_their_names_say(tmp_path):
+    x = np.random.default_rng(0).normal(size=(40, 2))
+    np.savez_compressed(tmp_path / "a.npz", X=x)
+    whole = (tmp_path / "a.npz").read_bytes()
+    refused = 0
+    for i in range(0, len(whole), 7):
+        (tmp_path / "b.npz").write_bytes(whole[:i] + bytes([whole[i] ^ 255]) + whole[i + 1 :])
+        try:
+            genzoo.data.load(tmp_path / "b.npz", seed=0)
+        except genzoo.GenzooError:
+            refused += 1
+    assert refused
+    np.save(tmp_path / "c.npy", x)
+    (tmp_path / "c.npy").rename(tmp_path / "c.npz")
+    (tmp_path / "a.npz").rename(tmp_path / "a.npy")
+    for name in ("c.npz", "a.npy"):
+        with pytest.raises(genzoo.GenzooError, match="Expected a"):
+            genzoo.data.load(tmp_path / name)
+    (tmp_path / "t.csv").write_bytes(b"a,b\n" + b"1,2\n" * 9000 + b"\xe9,1\n")
+    with pytest.raises(genzoo.GenzooError, match="text file"):
+        genzoo.data.load(tmp_path / "t.csv")
+    (tmp_path / "t.csv").write_text("a,b\n1,2\n3\n")
+    with pytest.raises(genzoo.GenzooError, match="2 cells in each row"):
+        genzoo.data.load(tmp_path / "t.csv", label="b")
+
+
+def test_bytes_of_another_machine(tmp_path):
+    x = genzoo.data.toy("moons", 200, seed=0).astype("float32")
+    losses = []
+    for kind in ("<f4", ">f4"):
+        np.save(tmp_path / "x.npy", x.astype(kind))
+        data = genzoo.data.load(tmp_path / "x.npy", seed=0)
+        model = genzoo.RealNVP((2,), num_couplings=2, hidden_units=(8,), seed=0)
+        losses.append(model.fit(data.x_train, epochs=2, verbose=0).history["loss"])
+    assert losses[0] == losses[1]
+
+
+def test_deep_and_turned_images(tmp_path):
+    ramp = np.arange(64, dtype=np.uint16).reshape(8, 8) * 1040
+    Image.fromarray(ramp).save(tmp_path / "deep.png")
+    Image.fromarray(np.asarray(ramp // 257, np.uint8)).save(tmp_path / "plain.png")
+    data = genzoo.data.load(tmp_path, image_size=(8, 8), channels=1, seed=0)
+    assert np.array_equal(data.x_train, data.x_test)
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    upright = np.asarray(ramp // 257, np.uint8)
+    Image.fromarray(np.rot90(upright)).save(tmp_path / "turned.png", exif=turned)
+    images = genzoo.data.ImageFolder(tmp_path, (8, 8), 1)
+    assert np.array_equal(images.read(tmp_path / "turned.png")[..., 0], upright)

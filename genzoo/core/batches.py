@@ -97,10 +97,15 @@ class ArrayData:
         return sliced.prefetch(tf.data.AUTOTUNE)
 
     def _read(self, index: tf.Tensor) -> Batch:
-        def read(i):
-            return [np.ascontiguousarray(rows[np.sort(i)]) for rows in self.rows.values()]
+        # TensorFlow takes the bytes of any array for those of this machine's order
+        types = [rows.dtype.newbyteorder("=") for rows in self.rows.values()]
 
-        types = [rows.dtype for rows in self.rows.values()]
+        def read(i):
+            return [
+                np.ascontiguousarray(rows[np.sort(i)], kind)
+                for rows, kind in zip(self.rows.values(), types, strict=True)
+            ]
+
         values = tf.numpy_function(read, [index], types, stateful=False)
         for value, rows in zip(values, self.rows.values(), strict=True):
             value.set_shape([None, *rows.shape[1:]])

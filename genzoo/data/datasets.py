@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from genzoo.data.images import EXTENSIONS, ImageFolder
 from genzoo.data.tables import CsvTable
 from genzoo.data.toy import TOYS, toy
 
+_DAMAGED_ZIP = (zipfile.BadZipFile, zlib.error, NotImplementedError)
 _KERAS = ("cifar10", "cifar100", "fashion_mnist", "mnist")
 
 
@@ -181,24 +183,38 @@ def _load_path(path: Path, label, image_size, channels):
 
 def _load_npy(path: Path) -> np.ndarray:
     try:
-        return _check_numbers(np.load(path, mmap_mode="r", allow_pickle=False), path)
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        if not isinstance(array, np.ndarray):
+            raise ValueError("it holds several arrays, as .npz files do")
+        return _check_numbers(array, path)
     except (ValueError, OSError, EOFError) as error:
         raise DataError(f"Expected a .npy file of numbers. Received: {path} ({error}).") from None
 
 
 def _load_npz(path: Path) -> dict[str, Any]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            raise ValueError("it holds one array, as .npy files do")
+        with loaded as file:
             arrays = {name: file[name] for name in file.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, KeyError) as error:
+    except (ValueError, OSError, EOFError, KeyError, *_DAMAGED_ZIP) as error:
         raise DataError(f"Expected a .npz file of numbers. Received: {path} ({error}).") from None
     known = ("x_train", "x_test", "y_train", "y_test")
     if "x_train" in arrays and "x_test" in arrays:
-        parts = {name: array for name, array in arrays.items() if name in known}
-        return {
-            name: np.ravel(a) if name[0] == "y" else _check_numbers(a, path)
-            for name, a in parts.items()
-        }
+        parts = {}
+        for name in known:
+            if name in arrays and name[0] == "x":
+                parts[name] = _check_numbers(arrays[name], path)
+            elif name in arrays:
+                parts[name] = _check_labels(arrays[name], len(parts[f"x{name[1:]}"]), path)
+        shapes = parts["x_train"].shape[1:], parts["x_test"].shape[1:]
+        if shapes[0] != shapes[1]:
+            raise DataError(
+                "Expected x_train and x_test with examples of one shape. "
+                f"Received: {path} with {shapes[0]} and {shapes[1]}."
+            )
+        return parts
     x = arrays.get("x", arrays.get("X", arrays.get("x_train")))
     y = arrays.get("y", arrays.get("y_train"))
     if x is None and len(arrays) == 1:
@@ -209,7 +225,16 @@ def _load_npz(path: Path) -> dict[str, Any]:
             f"Received: {path} with {', '.join(arrays) or 'no arrays'}."
         )
     parts = {"x": _check_numbers(x, path)}
-    return parts if y is None else {**parts, "y": np.ravel(y)}
+    return parts if y is None else {**parts, "y": _check_labels(y, len(x), path)}
+
+
+def _check_labels(y: np.ndarray, n: int, path: Path) -> np.ndarray:
+    if y.shape not in ((n,), (n, 1)):
+        raise DataError(
+            f"Expected one label for each of {n} rows, of shape ({n},). Received: {path} with "
+            f"labels of shape {y.shape}. Of one-hot labels take the argmax."
+        )
+    return y.ravel()
 
 
 def _check_numbers(x: np.ndarray, path: Path) -> np.ndarray:

@@ -4,7 +4,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from genzoo.core.checks import check_choice, check_int
 from genzoo.core.errors import DataError
@@ -85,6 +85,11 @@ class ImageFolder:
         """Return one image, [height, width, channels] uint8."""
         height, width = self.image_size
         with Image.open(file) as image:
+            # photographs of telephones lie on their side, and say so
+            image = ImageOps.exif_transpose(image)
+            if image.mode.startswith("I"):
+                # 16 bits, which Pillow would clip
+                image = Image.fromarray(np.clip(np.asarray(image) // 257, 0, 255).astype(np.uint8))
             image = image.convert("RGB" if self.channels == 3 else "L")
             scale = max(height / image.height, width / image.width)
             # a rounding error beyond the edge would be refused

@@ -45,7 +45,8 @@ class CsvTable:
 
     def _open(self):
         try:
-            return open(self.path, newline="", encoding="utf-8")
+            # Excel begins a file with a byte order mark
+            return open(self.path, newline="", encoding="utf-8-sig")
         except OSError as error:
             raise DataError(f"Expected a readable file. Received: {self.path} ({error}).") from None
 
@@ -72,11 +73,21 @@ class CsvTable:
             reader = csv.reader(file)
             if self._has_header:
                 next(reader)
-            numbered = ((reader.line_num, row) for row in reader if row)
+            numbered = self._numbered(reader)
             while block := list(itertools.islice(numbered, _ROWS_AT_A_TIME)):
-                labels = [] if self._label is None else [row[self._label] for _, row in block]
                 features = [self._numbers(line, row) for line, row in block]
+                labels = [] if self._label is None else [row[self._label] for _, row in block]
                 yield np.asarray(features, np.float32), labels
+
+    def _numbered(self, reader) -> Iterator[tuple[int, list[str]]]:
+        try:
+            for row in reader:
+                if row:
+                    yield reader.line_num, row
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise DataError(
+                f"Expected a text file of numbers. Received: {self.path} ({error})."
+            ) from None
 
     def _numbers(self, line: int, row: list[str]) -> list[float]:
         if len(row) != len(self._header):
@@ -107,8 +118,13 @@ class CsvTable:
         x = np.concatenate([features for features, _ in blocks])
         if self._label is None:
             return x, None, []
-        names, y = np.unique([name for _, labels in blocks for name in labels], return_inverse=True)
-        return x, y, [str(name) for name in names]
+        labels = [label for _, block in blocks for label in block]
+        names = sorted(set(labels))
+        if all(_is_number(name) for name in names):
+            # as text, 10 comes before 2
+            names.sort(key=lambda name: float(name or "nan"))
+        number = {name: i for i, name in enumerate(names)}
+        return x, np.array([number[label] for label in labels]), names
 
 
 def _is_number(cell: str) -> bool:
