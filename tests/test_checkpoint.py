@@ -101,6 +101,28 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path):
     assert before.name == "epoch-{:06d}-step-{:08d}".format(*checkpoint.resumed_from)
 
 
+def test_damaged_checkpoints_do_not_stand_in_the_way_of_new_ones(tmp_path):
+    train(tmp_path, kill=9)
+    for path in tmp_path.glob("epoch-*"):
+        (path / "model.weights.h5").write_bytes(b"")
+    with pytest.warns(CheckpointWarning, match="damaged"):
+        train(tmp_path, kill=4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", CheckpointWarning)
+        _, _, checkpoint = train(tmp_path, kill=1)
+    assert checkpoint.resumed_from is not None
+
+
+def test_an_interrupted_fit_leaves_nothing_to_the_next(tmp_path):
+    train(tmp_path, epochs=3)
+    stop = genzoo.training.StopOnSignal()
+    before = signal.getsignal(signal.SIGINT)
+    model, history, checkpoint = train(tmp_path, kill=2, epochs=6, callbacks=[stop])
+    assert history is None and checkpoint.resumed_from == (3, 0)
+    assert signal.getsignal(signal.SIGINT) is before
+    assert len(model.fit(genzoo.data.toy("moons", 64, seed=0), epochs=2, verbose=0).epoch) == 2
+
+
 def test_a_disk_that_is_full_does_not_end_training(tmp_path, monkeypatch):
     def full(*arguments, **named):
         raise OSError(28, "No space left on device")

@@ -79,7 +79,8 @@ class _EpochNumber:
 class _Conductor(keras.callbacks.Callback):
     """Last of the callbacks of a `fit`: knows its epoch, and calls those that wait for all others.
 
-    These have `on_fit_ready(callbacks)` or `on_epoch_ready(epoch)`.
+    These have `on_fit_ready(callbacks)` or `on_epoch_ready(epoch)`; `on_fit_over()` is called when
+    `fit` ends, by an exception too.
     """
 
     callbacks: Sequence[keras.callbacks.Callback] = ()
@@ -95,7 +96,8 @@ class _Conductor(keras.callbacks.Callback):
         self.epoch.number = epoch
         self._call("on_epoch_ready", epoch)
 
-    def on_train_end(self, logs=None):
+    def end(self) -> None:
+        self._call("on_fit_over")
         self.callbacks = ()
 
     def _call(self, hook, *arguments):
@@ -270,8 +272,13 @@ class TrainableModel(keras.Model):
         data = self._door(x, context, batch_size, steps_per_epoch, **weights)
         validation = None
         if validation_data is not None:
-            pair = validation_data if isinstance(validation_data, tuple) else (validation_data,)
-            validation = self._door(*pair, batch_size=batch_size, steps=validation_steps)
+            parts = validation_data if isinstance(validation_data, tuple) else (validation_data,)
+            if not 1 <= len(parts) <= 2:
+                raise InvalidInputError(
+                    "Expected validation_data of x, or of (x, context). "
+                    f"Received: a tuple of {len(parts)}"
+                )
+            validation = self._door(*parts, batch_size=batch_size, steps=validation_steps)
         elif validation_split:
             if not isinstance(data, ArrayData):
                 raise InvalidInputError(
@@ -294,18 +301,22 @@ class TrainableModel(keras.Model):
             if isinstance(data, StreamData) and steps_per_epoch is None:
                 # Keras says so at the end of every epoch over a stream of unknown length
                 warnings.filterwarnings("ignore", "Your input ran out of data")
-            history = super().fit(
-                training_data,
-                callbacks=[*callbacks, self._conductor],
-                epochs=epochs,
-                shuffle=False,
-                validation_data=None
-                if validation is None
-                else self._training_dataset(validation, batch_size, shuffle=False),
-                validation_steps=validation_steps,
-                steps_per_epoch=steps_per_epoch,
-                **keras_arguments,
-            )
+            try:
+                history = super().fit(
+                    training_data,
+                    callbacks=[*callbacks, self._conductor],
+                    epochs=epochs,
+                    shuffle=False,
+                    validation_data=None
+                    if validation is None
+                    else self._training_dataset(validation, batch_size, shuffle=False),
+                    validation_steps=validation_steps,
+                    steps_per_epoch=steps_per_epoch,
+                    **keras_arguments,
+                )
+            finally:
+                self._initial_epoch = None
+                self._conductor.end()
         self._check_trained(next(data.batches(batch_size)))
         return history
 
@@ -317,11 +328,14 @@ class TrainableModel(keras.Model):
             steps = min(self.default_steps_per_execution, num_batches)
             with self.distribute_strategy.scope():
                 self.compile(optimizer=self._default_optimizer(), steps_per_execution=steps)
-        elif self.loss is not None:
-            raise InvalidInputError(
-                f"Expected compile() without a loss: {type(self).__name__} has its own. "
-                f"Received: loss={self.loss!r}"
-            )
+        else:
+            given = self.get_compile_config() or {}
+            for name in ("loss", "loss_weights", "metrics", "weighted_metrics"):
+                if given.get(name) is not None:
+                    raise InvalidInputError(
+                        f"Expected compile() without {name}: {type(self).__name__} has its own. "
+                        f"Received: {name}={given[name]!r}"
+                    )
         if self.distribute_strategy.num_replicas_in_sync > 1 and self.steps_per_execution > 1:
             # several steps in one loop over replicas fail inside Keras 3 (an unfed placeholder)
             self.steps_per_execution = 1

@@ -57,6 +57,10 @@ class StopOnSignal(keras.callbacks.Callback):
         if self.received is not None:
             self.model.stop_training = True
 
+    def on_fit_over(self) -> None:
+        """Give the signals back, also where training ended in an exception."""
+        self.restore()
+
     def on_train_end(self, logs=None):
         self.restore()
 

@@ -93,6 +93,7 @@ class Checkpoint(keras.callbacks.Callback):
     def on_fit_ready(self, callbacks: Sequence[keras.callbacks.Callback]) -> None:
         """Go on from a checkpoint; called when all callbacks have begun."""
         self._others = [c for c in callbacks if c is not self]
+        self._damaged: list[Path] = []
         self.resumed_from = self._pending = self._skip_step = None
         self._ran = self._interrupted = False
         self._saved_at = time.monotonic()
@@ -112,6 +113,7 @@ class Checkpoint(keras.callbacks.Callback):
                     CheckpointWarning,
                     stacklevel=2,
                 )
+                self._damaged.append(path)
                 continue
             self._restore(path, state, arrays)
             return
@@ -147,8 +149,12 @@ class Checkpoint(keras.callbacks.Callback):
         else:
             self._save_in_time()
 
+    def on_fit_over(self) -> None:
+        """Leave nothing to the next `fit`, also where this one was interrupted."""
+        if self._skip_step is not None and self.model.train_function is self._skip_step:
+            self.model.train_function = None
+
     def on_train_end(self, logs=None):
-        self.model._initial_epoch = None
         if self._ran and not self._interrupted:
             self._epoch, self._batch = self._epoch + 1, 0
             self._save(finished=self.model.stop_training)
@@ -203,8 +209,11 @@ class Checkpoint(keras.callbacks.Callback):
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
-        for old in self._candidates()[self.keep :]:
+        # damaged ones of later epochs would stand before what is written from now on
+        sound = [path for path in self._candidates() if path not in self._damaged]
+        for old in [*sound[self.keep :], *self._damaged]:
             shutil.rmtree(old, ignore_errors=True)
+        self._damaged.clear()
         for left in self.folder.glob(f"{_PARTIAL}*"):
             # of a run that was killed as it wrote
             shutil.rmtree(left, ignore_errors=True)
