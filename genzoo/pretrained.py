@@ -36,7 +36,18 @@ def card(name: str, *, folder: str | Path | None = None) -> dict[str, Any]:
     Args:
         name, folder: As of `load_pretrained`.
     """
-    return json.loads((_find(name, folder) / CARD_FILE).read_text())
+    return read_json(_find(name, folder) / CARD_FILE)
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """Return the JSON object of a file, or raise `DataError`."""
+    try:
+        found = json.loads(file.read_text())
+        if not isinstance(found, dict):
+            raise ValueError("it holds no object")
+    except (OSError, ValueError) as error:
+        raise DataError(f"Expected a file of JSON. Received: {file} ({error}).") from None
+    return found
 
 
 def load_pretrained(name: str, *, folder: str | Path | None = None) -> Any:
@@ -66,9 +77,14 @@ def load_file(file: Path) -> Any:
     """Return the model of a `.keras` file, or raise `DataError`."""
     import keras
 
+    from genzoo.core.training import TrainableModel
+
     try:
         # safe mode stays on: a file runs no code of its own
-        return keras.models.load_model(file)
+        model = keras.models.load_model(file)
+        if not isinstance(model, TrainableModel):
+            raise TypeError(f"it holds a {type(model).__name__}")
+        return model
     except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         raise DataError(

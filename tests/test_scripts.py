@@ -12,6 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import genzoo
+from zoo_scripts.main import main
+
 ROOT = Path(__file__).parent.parent
 TINY = ["--option", "num_couplings=2", "--option", "hidden_units=(8,)", "--epochs", "2", "--quiet"]
 
@@ -320,3 +323,75 @@ def test_density_compares_models_with_kernels(tmp_path):
     assert result.returncode == 2
     assert "with a likelihood" in result.stderr
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch, capsys):
+    """Run a command in this process, in a folder of its own; return its code and what it says."""
+    monkeypatch.chdir(tmp_path)
+
+    def go(*arguments):
+        code = main([str(argument) for argument in arguments])
+        return code, capsys.readouterr().err
+
+    return go
+
+
+def test_a_lone_worker_overwrites_nothing(command, tmp_path, monkeypatch):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "precious.txt").write_text("thesis")
+    task = {"type": "worker", "index": "0"}
+    config = {"cluster": {"worker": ["127.0.0.1:1234"]}, "task": task}
+    train = ("train", "gaussian_mixture", "--data", "moons", "--quiet", "--output", "mine")
+    monkeypatch.setenv("TF_CONFIG", json.dumps(config))
+    assert command(*train)[0] == 2
+    assert (tmp_path / "mine" / "precious.txt").exists()
+    chief = {"cluster": {"chief": ["a:1"], "worker": ["b:1"]}, "task": {**task, "type": "chief"}}
+    for wrong in ("garbage", "[]", json.dumps(chief)):
+        monkeypatch.setenv("TF_CONFIG", wrong)
+        code, said = command(*train)
+        assert code == 2
+        assert "Expected TF_CONFIG" in said
+
+
+def test_files_that_are_damaged_or_foreign_are_told_in_one_line(command, tmp_path):
+    import keras
+
+    folder = tmp_path / "saved_models" / "m"
+    folder.mkdir(parents=True)
+    model = genzoo.NICE((2,), num_couplings=2, hidden_units=(4,), seed=0)
+    model.fit(genzoo.data.toy("moons", 64, seed=0), epochs=1, verbose=0)
+    model.save(folder / "model.keras")
+    for card in ('{"test": {', "[]", "\xff"):
+        (folder / "metrics.json").write_bytes(card.encode("latin-1"))
+        for arguments in (("evaluate", folder), ("report", folder)):
+            code, said = command(*arguments)
+            assert code == 2
+            assert "JSON" in said
+        assert command("list", "--saved")[0] == 0
+    code, said = command("train", "nice", "--data", "moons", "--output", folder, "--resume")
+    assert code == 2
+    keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save(tmp_path / "plain.keras")
+    code, said = command("evaluate", tmp_path / "plain.keras")
+    assert code == 2
+    assert "holds a Sequential" in said
+
+
+def test_outputs_that_are_no_new_folders(command, tmp_path):
+    train = ("train", "gaussian_mixture", "--data", "moons", "--quiet", "--overwrite", "--output")
+    code, said = command(*train, ".")
+    assert code == 2
+    assert "name for the output" in said
+    (tmp_path / "file").write_text("")
+    assert command(*train, "file")[0] == 0
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    assert command(*train, "link")[0] == 0
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real" / "model.keras").exists()
+    assert not list(tmp_path.glob(".*"))
+    code, said = command(*train[:-2], "--output", "file", "--resume")
+    assert code == 0
+    code, said = command("train", "nice", "--data", "moons", "--output", "file", "--resume")
+    assert code == 2
+    assert "gaussian_mixture on moons" in said

@@ -36,25 +36,35 @@ def run_cluster(workers: int, argv: list[str], output: Path) -> int:
             )
         )
     try:
-        while True:
-            codes = [process.poll() for process in processes]
-            bad = [(i, code) for i, code in enumerate(codes) if code]
-            if bad:
-                index, code = bad[0]
-                print(
-                    f"genzoo: worker {index} ended with code {code}; the others are stopped. "
-                    "--resume goes on from the last checkpoint.",
-                    file=sys.stderr,
-                )
-                return code if code > 0 else 128 - code
-            if all(code == 0 for code in codes):
-                return 0
-            time.sleep(_SECONDS_BETWEEN_LOOKS)
+        return _watch(processes)
+    except KeyboardInterrupt:
+        # the terminal told the workers too, and they save what was learned
+        for process in processes:
+            process.wait()
+        raise
     finally:
         for process in processes:
             if process.poll() is None:
                 process.kill()
             process.wait()
+
+
+def _watch(processes: list[subprocess.Popen]) -> int:
+    """Return the exit code when all have ended, or one has failed."""
+    while True:
+        codes = [process.poll() for process in processes]
+        bad = [(i, code) for i, code in enumerate(codes) if code]
+        if bad:
+            index, code = bad[0]
+            print(
+                f"genzoo: worker {index} ended with code {code}; the others are stopped. "
+                "--resume goes on from the last checkpoint.",
+                file=sys.stderr,
+            )
+            return code if code > 0 else 128 - code
+        if all(code == 0 for code in codes):
+            return 0
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
 
 
 def free_ports(count: int) -> list[int]:

@@ -85,7 +85,7 @@ def parse_options(pairs: list[str]) -> dict[str, Any]:
             )
         try:
             options[key] = ast.literal_eval(text)
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             options[key] = text
     return options
 
@@ -118,6 +118,14 @@ def load_model(path: str) -> Any:
     return load_file(file)
 
 
+def read_card(folder: Path) -> dict[str, Any]:
+    """Return what `train` wrote beside a model; an empty dict where there is nothing."""
+    from genzoo.pretrained import CARD_FILE, read_json
+
+    file = folder / CARD_FILE
+    return read_json(file) if file.exists() else {}
+
+
 def new_folder(base: Path, taken: Callable[[Path], bool] = Path.exists) -> Path:
     """Return `base`, or the first of base-2, base-3 ... that is not taken."""
     folder, number = base, 1
@@ -131,6 +139,9 @@ def check_output(path: Path, overwrite: bool) -> Path:
     """Refuse an output that exists, unless it may be overwritten."""
     from genzoo.core.errors import DataError, OutputExistsError
 
+    if not path.name:
+        raise DataError(f"Expected a name for the output. Received: --output {path}")
+    path = path.resolve() if path.is_symlink() else path
     if path.exists() and not overwrite:
         raise OutputExistsError(
             f"Expected a new output. Received: --output {path}, which exists. "
@@ -156,7 +167,7 @@ def replaced_folder(path: Path):
             old = partial.with_name(partial.name + "-old")
             path.rename(old)
             partial.rename(path)
-            shutil.rmtree(old)
+            shutil.rmtree(old) if old.is_dir() else old.unlink()
         else:
             partial.rename(path)
     except BaseException:

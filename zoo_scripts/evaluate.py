@@ -11,7 +11,14 @@ import argparse
 import json
 from pathlib import Path
 
-from zoo_scripts.common import add_data_arguments, data_options, load_model, natural, positive
+from zoo_scripts.common import (
+    add_data_arguments,
+    data_options,
+    load_model,
+    natural,
+    positive,
+    read_card,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,10 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     from genzoo.core.errors import InvalidInputError
 
     model = load_model(arguments.model)
-    trained = {}
-    metrics = Path(arguments.model) / "metrics.json"
-    if metrics.exists():
-        trained = json.loads(metrics.read_text())
+    trained = read_card(Path(arguments.model))
     source = arguments.data or trained.get("data")
     if source is None:
         raise InvalidInputError(

@@ -8,11 +8,10 @@ examples:
 """
 
 import argparse
-import json
 from collections.abc import Collection
 from pathlib import Path
 
-from zoo_scripts.common import MODEL_FILE
+from zoo_scripts.common import MODEL_FILE, read_card
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -72,11 +71,16 @@ def _found_under(folder: Path) -> list[Path]:
 
 
 def _list_saved(found: Collection[Path]) -> int:
+    from genzoo.core.errors import DataError
+
     # figures of one data set that were binarised differently must not stand in one table
     tables: dict[str, list[str]] = {}
     for path in found:
-        metrics = path / "metrics.json"
-        test = json.loads(metrics.read_text()).get("test", {}) if metrics.exists() else {}
+        try:
+            test = read_card(path).get("test") or {}
+        except DataError as error:
+            tables.setdefault("", []).append(f"{path!s:40} {error}")
+            continue
         bits = test.get("bits_per_dim")
         figure = f"{test['nll_nats']:10.3f} nats" if "nll_nats" in test else ""
         if "coverage" in test:

@@ -95,6 +95,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except GenzooError as error:
         print(f"genzoo {arguments.command}: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        print(f"genzoo {arguments.command}: {error}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print(f"genzoo {arguments.command}: interrupted", file=sys.stderr)
         return 130

@@ -9,7 +9,6 @@ examples:
 """
 
 import argparse
-import json
 from pathlib import Path
 
 from zoo_scripts.common import (
@@ -19,6 +18,7 @@ from zoo_scripts.common import (
     load_model,
     natural,
     positive,
+    read_card,
 )
 
 
@@ -44,8 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     for file in (output, test):
         check_output(file, arguments.overwrite)
     model = load_model(arguments.model)
-    metrics = folder / "metrics.json"
-    card = json.loads(metrics.read_text()) if metrics.exists() else {}
+    card = read_card(folder)
     source = arguments.data or card.get("data")
     if source is None:
         raise InvalidInputError(

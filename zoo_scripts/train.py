@@ -26,6 +26,7 @@ examples:
 import argparse
 import json
 import os
+import re
 import shutil
 import sys
 import time
@@ -43,6 +44,7 @@ from zoo_scripts.common import (
     new_folder,
     parse_options,
     positive,
+    read_card,
     replaced_folder,
 )
 
@@ -102,6 +104,7 @@ def run(arguments: argparse.Namespace) -> int:
         return run_cluster(arguments.workers, arguments.argv, output)
     unfinished = _unfinished(output)
     if arguments.resume and output.exists() and not unfinished.exists():
+        _check_finished(output, arguments)
         print(f"finished already: {output}")
         return 0
     strategy = genzoo.training.strategy()
@@ -152,6 +155,7 @@ def _unfinished(output: Path) -> Path:
 
 def _choose_output(arguments) -> Path:
     from genzoo.core.errors import OutputExistsError
+    from genzoo.training.strategy import num_workers_and_index
 
     if arguments.output is None:
         base = Path("saved_models") / f"{arguments.model}-{Path(arguments.data).stem}"
@@ -159,18 +163,19 @@ def _choose_output(arguments) -> Path:
         if not arguments.resume:
             return output
         # the latest that was not finished, or a first one
-        begun = [path for path in base.parent.glob(f"{base.name}*.training") if path.is_dir()]
+        form = re.compile(rf"{re.escape(base.name)}(-\d+)?\.training")
+        begun = [path for path in base.parent.glob("*.training") if form.fullmatch(path.name)]
         if not begun:
             return output
         latest = max(begun, key=lambda path: path.stat().st_mtime)
         return latest.with_name(latest.name.removesuffix(".training"))
     output = Path(arguments.output)
-    if not _is_first_worker():
+    if num_workers_and_index()[1] > 0:
         # the first is at work there
         return output
     if arguments.resume:
         return check_output(output, overwrite=True)
-    check_output(output, arguments.overwrite)
+    output = check_output(output, arguments.overwrite)
     if _unfinished(output).exists() and not arguments.overwrite:
         raise OutputExistsError(
             f"Expected a new output. Received: --output {output}, where a run was begun and not "
@@ -182,6 +187,7 @@ def _choose_output(arguments) -> Path:
 def _begin(unfinished: Path, options, arguments, is_chief: bool) -> None:
     """Make the folder of a run that begins; check that one that goes on is the same."""
     from genzoo.core.errors import InvalidInputError
+    from genzoo.pretrained import read_json
 
     asked = {
         "model": arguments.model,
@@ -195,7 +201,7 @@ def _begin(unfinished: Path, options, arguments, is_chief: bool) -> None:
         shutil.rmtree(unfinished)
     file = unfinished / "run.json"
     if file.exists():
-        begun = json.loads(file.read_text())
+        begun = read_json(file)
         changed = [name for name in asked if asked[name] != begun.get(name)]
         if changed:
             raise InvalidInputError(
@@ -205,6 +211,19 @@ def _begin(unfinished: Path, options, arguments, is_chief: bool) -> None:
     elif is_chief:
         unfinished.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(asked, indent=2) + "\n")
+
+
+def _check_finished(output: Path, arguments) -> None:
+    """Refuse to --resume what another command made."""
+    from genzoo.core.errors import InvalidInputError
+
+    card = read_card(output) if (output / MODEL_FILE).exists() else {}
+    if (card.get("model"), card.get("data")) != (arguments.model, arguments.data):
+        made = f"of {card['model']} on {card['data']}" if card.get("data") else "of something else"
+        raise InvalidInputError(
+            f"Expected a run of {arguments.model} on {arguments.data} to --resume. "
+            f"Received: --output {output}, {made}."
+        )
 
 
 def _contexts(model, data) -> dict[str, Any]:
@@ -277,7 +296,7 @@ def _fit(model, data, context, unfinished, arguments) -> tuple[dict[str, list[fl
     else:
         every = max((arguments.epochs or 200) // 20, 1)
         callbacks.append(genzoo.training.CollapseMonitor(data.x_train, data.y_train, every=every))
-        if len(data.event_shape) == 3:
+        if len(data.event_shape) == 3 and data.event_shape[2] in (1, 3):
             callbacks.append(_grid(model, unfinished / _PROGRESS, every, arguments.seed))
     guard = genzoo.training.DivergenceGuard(arguments.on_nan)
     checkpoint = genzoo.training.Checkpoint(
@@ -354,11 +373,6 @@ def _versions() -> dict[str, str]:
 
             found[package] = __version__
     return {"python": platform.python_version(), **found}
-
-
-def _is_first_worker() -> bool:
-    cluster = json.loads(os.environ.get("TF_CONFIG") or "{}")
-    return cluster.get("task", {}).get("index", 0) == 0
 
 
 def _is_chief(strategy) -> bool:

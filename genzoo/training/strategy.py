@@ -36,22 +36,8 @@ def strategy() -> tf.distribute.Strategy:
     >>> with genzoo.training.strategy().scope():
     ...     model = genzoo.RealNVP((2,))
     """
-    if os.environ.get("TF_CONFIG"):
-        try:
-            config = json.loads(os.environ["TF_CONFIG"])
-            workers = config["cluster"]["worker"]
-            index = int(config["task"]["index"])
-            valid = isinstance(workers, list) and 0 <= index < len(workers)
-        except (ValueError, KeyError, TypeError):
-            valid = False
-        if not valid:
-            raise InvalidInputError(
-                'Expected TF_CONFIG such as {"cluster": {"worker": ["host:port", ...]}, "task": '
-                '{"type": "worker", "index": 0}}. '
-                f"Received: TF_CONFIG={os.environ['TF_CONFIG']!r}"
-            )
-        if len(workers) > 1:
-            return _multi_worker(os.environ["TF_CONFIG"])
+    if num_workers_and_index()[0] > 1:
+        return _multi_worker(os.environ["TF_CONFIG"])
     for kind in ("GPU", "CPU"):
         devices = tf.config.list_logical_devices(kind)
         if len(devices) > 1:
@@ -59,3 +45,29 @@ def strategy() -> tf.distribute.Strategy:
         if devices:
             break
     return tf.distribute.get_strategy()
+
+
+def num_workers_and_index() -> tuple[int, int]:
+    """Return how many workers TF_CONFIG names and which of them this process is; (1, 0) without it.
+
+    Raises:
+        InvalidInputError: If TF_CONFIG is not valid, or names tasks that are no workers.
+    """
+    text = os.environ.get("TF_CONFIG")
+    if not text:
+        return 1, 0
+    try:
+        config = json.loads(text)
+        workers, task = config["cluster"]["worker"], config["task"]
+        index = int(task["index"])
+        valid = isinstance(workers, list) and 0 <= index < len(workers)
+        valid = valid and set(config["cluster"]) == {"worker"} and task["type"] == "worker"
+    except (ValueError, KeyError, TypeError):
+        valid = False
+    if not valid:
+        raise InvalidInputError(
+            'Expected TF_CONFIG such as {"cluster": {"worker": ["host:port", ...]}, "task": '
+            '{"type": "worker", "index": 0}}, of workers alone. '
+            f"Received: TF_CONFIG={text!r}"
+        )
+    return len(workers), index
