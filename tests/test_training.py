@@ -106,3 +106,33 @@ def test_a_model_that_is_dropped_leaves_memory(name):
     # TensorFlow, TFP and Keras have registries that keep graphs, and with them all of a model's
     assert graphs() == before
     assert left() is None
+
+
+def test_streams_of_wrong_contexts_are_refused():
+    x = genzoo.data.toy("moons", 96, seed=0).astype("float32")
+    labels = np.arange(96) % 3
+    vectors = np.stack([x[:, 0]] * 3, axis=1)
+    spoiled = vectors.copy()
+    spoiled[90] = np.nan
+    of_labels = (labels + 2, labels - 1, labels + 0.5, labels[:, None], np.eye(3)[labels])
+    wrong = [({"num_classes": 3}, given) for given in of_labels]
+    wrong += [({"context_dim": 3}, given) for given in (spoiled, vectors[:, :2])]
+    for conditions, given in wrong:
+        model = genzoo.RealNVP((2,), num_couplings=2, hidden_units=(4,), seed=0, **conditions)
+        before = model.get_weights()
+        stream = tf.data.Dataset.from_tensor_slices((x, given)).batch(32)
+        with pytest.raises(genzoo.GenzooError, match="context"):
+            model.fit(stream, epochs=1, verbose=0)
+        assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+
+
+def test_what_compile_and_validation_do_not_take_is_refused():
+    x = genzoo.data.toy("moons", 64, seed=0)
+    for given in ({"loss": "mse"}, {"metrics": ["mae"]}, {"loss_weights": [2.0]}):
+        model = genzoo.NICE((2,), num_couplings=2, hidden_units=(4,), seed=0)
+        model.compile("sgd", **given)
+        with pytest.raises(genzoo.GenzooError, match=f"without {next(iter(given))}"):
+            model.fit(x, epochs=1, verbose=0)
+    model = genzoo.NICE((2,), num_couplings=2, hidden_units=(4,), seed=0)
+    with pytest.raises(genzoo.GenzooError, match="a tuple of 3"):
+        model.fit(x, validation_data=(x, None, np.ones(64)), epochs=1, verbose=0)

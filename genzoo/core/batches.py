@@ -124,6 +124,7 @@ class StreamData:
         steps: Batches an epoch, for endless data sets.
         missing: Whether NaN stands for a missing value.
         weighted: Whether rows may have a `sample_weight`.
+        context_spec: Checks the context of each batch, where it is given.
     """
 
     def __init__(
@@ -137,6 +138,7 @@ class StreamData:
         *,
         missing=False,
         weighted=False,
+        context_spec=None,
     ):
         spec = dataset.element_spec
         named = _name_parts(spec, has_context, weighted)
@@ -164,7 +166,7 @@ class StreamData:
             self._dataset = self._dataset.batch(batch_size)
         self.dtype = named["x"].dtype.as_numpy_dtype
         self.steps = steps
-        self._missing = missing
+        self._missing, self._context_spec = missing, context_spec
 
     def batches(self, batch_size: int) -> Iterator[Batch]:
         """Yield one epoch as arrays, in the sizes that the stream has."""
@@ -172,6 +174,9 @@ class StreamData:
         for batch in dataset:
             arrays = {name: value.numpy() for name, value in batch.items()}
             check_finite(arrays["x"], "x", missing=self._missing)
+            if self._context_spec is not None and "context" in arrays:
+                given = arrays["context"]
+                arrays["context"] = self._context_spec.check(given, len(arrays["x"]), "model")
             if "sample_weight" in arrays:
                 check_weights(arrays["sample_weight"], len(arrays["x"]))
             yield arrays

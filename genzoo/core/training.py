@@ -452,6 +452,7 @@ class TrainableModel(keras.Model):
                 self.float_dtype,
                 batch_size,
                 steps,
+                context_spec=self.context_spec,
                 missing=self.takes_missing,
                 weighted=self.takes_sample_weight,
             )
