@@ -6,6 +6,7 @@ import tensorflow as tf
 from PIL import Image
 
 import genzoo
+from genzoo.data.images import ImageFolder
 from genzoo.data.toy import TOYS
 
 
@@ -284,5 +285,5 @@ def test_deep_and_turned_images(tmp_path):
     turned[0x0112] = 6
     upright = np.asarray(ramp // 257, np.uint8)
     Image.fromarray(np.rot90(upright)).save(tmp_path / "turned.png", exif=turned)
-    images = genzoo.data.ImageFolder(tmp_path, (8, 8), 1)
+    images = ImageFolder(tmp_path, (8, 8), 1)
     assert np.array_equal(images.read(tmp_path / "turned.png")[..., 0], upright)
