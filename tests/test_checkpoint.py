@@ -141,6 +141,12 @@ def test_checkpoints_are_not_mixed_up(tmp_path):
     with pytest.raises(genzoo.GenzooError, match="resume=True"):
         x = genzoo.data.toy("moons", 300, seed=0)
         tiny("nice", event_shape=(2,)).fit(x, callbacks=[Checkpoint(tmp_path)], verbose=0)
+    for optimizer, batch_size, different in (("sgd", 64, "SGD"), ("adam", 32, "steps an epoch")):
+        model = tiny("nice", event_shape=(2,))
+        model.compile(optimizer, steps_per_execution=2)
+        resumed = Checkpoint(tmp_path, resume=True)
+        with pytest.raises(genzoo.GenzooError, match=different):
+            model.fit(x, batch_size=batch_size, callbacks=[resumed], verbose=0)
 
 
 def test_a_finished_run_may_be_lengthened_and_a_stopped_one_is_over(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -395,3 +396,26 @@ def test_outputs_that_are_no_new_folders(command, tmp_path):
     code, said = command("train", "nice", "--data", "moons", "--output", "file", "--resume")
     assert code == 2
     assert "gaussian_mixture on moons" in said
+
+
+def test_a_run_is_not_resumed_on_other_data(command, tmp_path):
+    table = np.random.default_rng(0).normal(size=(40, 2))
+    train = ("train", "nice", "--data", "table.csv", "--epochs", "2", "--quiet", "--output", "run")
+    np.savetxt("table.csv", table, delimiter=",")
+    assert command(*train)[0] == 0
+    begun = tmp_path / "run.training"
+    shutil.rmtree("run")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(genzoo.NICE, "fit", _killed)
+        with pytest.raises(SystemExit):
+            command(*train)
+    table[7] += 1
+    np.savetxt("table.csv", table, delimiter=",")
+    assert (begun / "run.json").exists()
+    code, said = command(*train, "--resume")
+    assert code == 2
+    assert "contents of the data" in said
+
+
+def _killed(*arguments, **named):
+    raise SystemExit(137)

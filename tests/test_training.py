@@ -1,5 +1,6 @@
 """Callbacks, and what training leaves behind."""
 
+import concurrent.futures
 import gc
 import os
 import signal
@@ -36,6 +37,16 @@ def test_a_signal_ends_fit_in_order():
 def test_what_is_no_signal_is_refused():
     with pytest.raises(InvalidInputError, match="Received: signals"):
         genzoo.training.StopOnSignal(["ctrl-c"])
+
+
+def test_signals_are_for_the_main_thread():
+    model = genzoo.NICE((2,), num_couplings=2, hidden_units=(4,), seed=0)
+    x = genzoo.data.toy("moons", 64, seed=0)
+    stop = genzoo.training.StopOnSignal()
+    with concurrent.futures.ThreadPoolExecutor(1) as thread:
+        fit = thread.submit(model.fit, x, epochs=1, callbacks=[stop], verbose=0)
+    with pytest.raises(InvalidInputError, match="main thread"):
+        fit.result()
 
 
 class _Killed(Exception):
@@ -124,6 +135,61 @@ def test_streams_of_wrong_contexts_are_refused():
         with pytest.raises(genzoo.GenzooError, match="context"):
             model.fit(stream, epochs=1, verbose=0)
         assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+
+
+def test_later_streams_are_checked_as_the_first():
+    def stream(x):
+        return tf.data.Dataset.from_tensor_slices(x).batch(32)
+
+    x = np.arange(128, dtype=np.uint8).reshape(64, 2) % 4
+    model = genzoo.NICE((2,), num_couplings=2, hidden_units=(4,), levels=4, seed=0)
+    model.fit(stream(x), validation_data=stream(x), epochs=1, verbose=0)
+    beyond = x.copy()
+    beyond[60] = 4
+    with pytest.raises(InvalidInputError, match="between 0 and levels - 1"):
+        model.fit(stream(x), validation_data=stream(beyond), epochs=1, verbose=0)
+    with pytest.raises(InvalidInputError, match="between 0 and levels - 1"):
+        model.fit(stream(beyond[32:]), epochs=1, verbose=0)
+    reals = tf.data.Dataset.from_tensor_slices(np.full((64, 2), np.nan, "float32")).batch(32)
+    model = genzoo.NICE((2,), num_couplings=2, hidden_units=(4,), seed=0)
+    with pytest.raises(InvalidInputError, match="finite"):
+        model.fit(x.astype("float32"), validation_data=reals, epochs=1, verbose=0)
+
+
+def test_generators_are_told_what_to_become():
+    class Batches(keras.utils.PyDataset):
+        def __len__(self):
+            return 1
+
+        def __getitem__(self, index):
+            return np.zeros((4, 2))
+
+    model = genzoo.NICE((2,), num_couplings=2, hidden_units=(4,), seed=0)
+    for given in ((row for row in np.zeros((4, 2))), Batches()):
+        with pytest.raises(InvalidInputError, match="from_generator"):
+            model.fit(given)
+
+
+def test_names_of_variables_repeat_where_weights_are_saved(tmp_path):
+    """TensorFlow keeps a kernel for good for each name that a variable has had."""
+    made = set()
+
+    def note(next_creator, **arguments):
+        variable = next_creator(**arguments)
+        made.add(variable.name)
+        return variable
+
+    model = genzoo.NICE((2,), num_couplings=2, hidden_units=(4,), seed=0)
+    model.fit(genzoo.data.toy("moons", 64, seed=0), epochs=1, verbose=0)
+    sizes = []
+    for _ in range(3):
+        with tf.variable_creator_scope(note):
+            model.save(tmp_path / "model.keras")
+            model.save_weights(tmp_path / "model.weights.h5")
+            model.load_weights(tmp_path / "model.weights.h5")
+            genzoo.pretrained.load_file(tmp_path / "model.keras")
+        sizes.append(len(made))
+    assert sizes[0] == sizes[2]
 
 
 def test_what_compile_and_validation_do_not_take_is_refused():

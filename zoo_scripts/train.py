@@ -24,6 +24,7 @@ examples:
 """
 
 import argparse
+import hashlib
 import json
 import os
 import re
@@ -96,6 +97,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     import genzoo
     from genzoo.core.registry import model_class
+    from genzoo.core.replicas import is_chief
 
     model_class(arguments.model)
     options = parse_options(arguments.option)
@@ -121,7 +123,7 @@ def run(arguments: argparse.Namespace) -> int:
         f"test examples of shape {data.event_shape}; {model.count_params():,} weights; "
         f"output {output}"
     )
-    _begin(unfinished, options, arguments, _is_chief(strategy))
+    _begin(unfinished, options, arguments, data, is_chief(strategy))
     history, seconds, interrupted = _fit(model, data, context, unfinished, arguments)
     metrics = {
         "model": arguments.model,
@@ -140,7 +142,7 @@ def run(arguments: argparse.Namespace) -> int:
         "devices": strategy.num_replicas_in_sync,
         "history": history,
     }
-    if _is_chief(strategy):
+    if is_chief(strategy):
         _write(model, data, context, metrics, unfinished / _PROGRESS, output, arguments)
         _report(metrics, output, interrupted)
         if not interrupted:
@@ -184,7 +186,7 @@ def _choose_output(arguments) -> Path:
     return output
 
 
-def _begin(unfinished: Path, options, arguments, is_chief: bool) -> None:
+def _begin(unfinished: Path, options, arguments, data, is_chief: bool) -> None:
     """Make the folder of a run that begins; check that one that goes on is the same."""
     from genzoo.core.errors import InvalidInputError
     from genzoo.pretrained import read_json
@@ -194,6 +196,7 @@ def _begin(unfinished: Path, options, arguments, is_chief: bool) -> None:
         "options": options,
         "data": arguments.data,
         "data_options": data_options(arguments),
+        "contents of the data": _fingerprint(data),
         **{name: getattr(arguments, name) for name in ("epochs", "batch_size", "patience", "seed")},
     }
     asked = json.loads(json.dumps(asked))
@@ -211,6 +214,15 @@ def _begin(unfinished: Path, options, arguments, is_chief: bool) -> None:
     elif is_chief:
         unfinished.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(asked, indent=2) + "\n")
+
+
+def _fingerprint(data) -> str:
+    """Return a digest of the shape and of some thousand rows of the training data."""
+    import numpy as np
+
+    rows = data.x_train
+    some = np.ascontiguousarray(rows[:: max(len(rows) // 1024, 1)])
+    return hashlib.sha256(f"{rows.shape} {rows.dtype}".encode() + some.tobytes()).hexdigest()[:16]
 
 
 def _check_finished(output: Path, arguments) -> None:
@@ -373,11 +385,6 @@ def _versions() -> dict[str, str]:
 
             found[package] = __version__
     return {"python": platform.python_version(), **found}
-
-
-def _is_chief(strategy) -> bool:
-    resolver = strategy.cluster_resolver
-    return resolver is None or not resolver.cluster_spec() or resolver.task_id == 0
 
 
 def _write(model, data, context, metrics, progress, output, arguments) -> None:

@@ -103,6 +103,9 @@ class DensityModel(GenerativeModel):
             own = tf.random.experimental.stateless_fold_in(seed, k)
             return self._draw_log_weight(prepared, context, own, first_row)
 
+        if isinstance(num_samples, int) and num_samples == 1:
+            # a loop would hold the graph of a draw twice
+            return draw(0)
         _, total = tf.while_loop(
             lambda k, _: k < num_samples,
             lambda k, total: (k + 1, tf.reduce_logsumexp([total, draw(k)], axis=0)),

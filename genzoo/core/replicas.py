@@ -99,6 +99,12 @@ def lost_workers_told(strategy: tf.distribute.Strategy) -> Iterator[None]:
         ) from error
 
 
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
+    """Return whether this process is the one that writes files: alone, or a cluster's first."""
+    resolver = strategy.cluster_resolver
+    return resolver is None or not resolver.cluster_spec() or resolver.task_id == 0
+
+
 def replica_share(losses: tf.Tensor) -> tf.Tensor:
     """Return this replica's share of the mean over the rows of all replicas.
 

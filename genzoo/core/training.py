@@ -1,6 +1,7 @@
 """TrainableModel: the half of the contract that takes data in."""
 
 import dataclasses
+import itertools
 import json
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -288,8 +289,8 @@ class TrainableModel(keras.Model):
             data, validation = data.split(validation_split)
         self._compile_by_default(data.num_batches(batch_size))
         spec = self.data_spec or self._observe(data, batch_size)
-        for part in (data, validation):
-            self._check_kind(part, spec)
+        self._check_kind(data, spec, batches=1)
+        self._check_kind(validation, spec)
         if self.data_spec is None:
             self._adapt(data, spec, batch_size)
         with self.distribute_strategy.scope():
@@ -456,6 +457,11 @@ class TrainableModel(keras.Model):
                 missing=self.takes_missing,
                 weighted=self.takes_sample_weight,
             )
+        if isinstance(x, (Iterator, keras.utils.PyDataset)):
+            raise InvalidInputError(
+                "Expected an array x, or a tf.data.Dataset. Received: a "
+                f"{type(x).__name__}. Make it a tf.data.Dataset, with its from_generator."
+            )
         rows = {"x": check_rows(x, self.event_shape, self.float_dtype, missing=self.takes_missing)}
         encoded = self.context_spec.check(context, len(rows["x"]), self._class_name())
         if encoded is not None:
@@ -465,11 +471,15 @@ class TrainableModel(keras.Model):
         return ArrayData(rows)
 
     @staticmethod
-    def _check_kind(data: ArrayData | StreamData | None, spec: DataSpec) -> None:
+    def _check_kind(
+        data: ArrayData | StreamData | None, spec: DataSpec, batches: int | None = None
+    ) -> None:
+        """Refuse data of another kind; of streams see so many batches, all for `None`."""
         if isinstance(data, ArrayData):
             spec.check(data.rows["x"])
         elif isinstance(data, StreamData):
-            spec.check(np.zeros(1, data.dtype))
+            for batch in itertools.islice(data.batches(), batches):
+                spec.check(batch["x"])
 
     def _check_fitted(self, method: str) -> None:
         if self.data_spec is None:
@@ -522,6 +532,22 @@ class TrainableModel(keras.Model):
         """Take back what `fitted_state` returned."""
         self._set_spec(DataSpec(**state["data_spec"]))
         self.class_counts = state["class_counts"]
+
+    @with_repeated_names
+    def save(self, filepath: Any, *arguments: Any, **keras_arguments: Any) -> None:
+        """Write the model to a `.keras` file, with Keras's own `save`."""
+        # Keras makes an optimiser on the way, and another at each weights it saves or loads
+        super().save(filepath, *arguments, **keras_arguments)
+
+    @with_repeated_names
+    def save_weights(self, filepath: Any, *arguments: Any, **keras_arguments: Any) -> None:
+        """Write the weights alone, with Keras's own `save_weights`."""
+        super().save_weights(filepath, *arguments, **keras_arguments)
+
+    @with_repeated_names
+    def load_weights(self, filepath: Any, *arguments: Any, **keras_arguments: Any) -> None:
+        """Take the weights from a file, with Keras's own `load_weights`."""
+        super().load_weights(filepath, *arguments, **keras_arguments)
 
     def save_own_variables(self, store: Any) -> None:
         super().save_own_variables(store)

@@ -1,6 +1,7 @@
 """Keras callbacks."""
 
 import signal
+import threading
 from collections.abc import Sequence
 
 import keras
@@ -23,7 +24,7 @@ class StopOnSignal(keras.callbacks.Callback):
         received: The signal that ended the last `fit`, or None.
 
     Raises:
-        InvalidInputError: On something that is no signal.
+        InvalidInputError: On something that is no signal; from `fit` outside the main thread.
 
     Example:
 
@@ -50,6 +51,11 @@ class StopOnSignal(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self.received = None
+        if threading.current_thread() is not threading.main_thread():
+            raise InvalidInputError(
+                "Expected fit() in the main thread, the only one that Python lets listen for "
+                f"signals. Received: {type(self).__name__} in another; leave it out there."
+            )
         for number in self.signals:
             self._previous[number] = signal.signal(number, self._note)
 

@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from genzoo.core.checks import check_int, check_number
 from genzoo.core.errors import CheckpointWarning, InvalidInputError
+from genzoo.core.replicas import is_chief
 
 _WEIGHTS, _ARRAYS, _STATE = "model.weights.h5", "arrays.npz", "state.json"
 _PARTIAL = ".partial-"
@@ -56,7 +57,7 @@ class Checkpoint(keras.callbacks.Callback):
 
     Raises:
         InvalidInputError: From `fit`, for a folder of checkpoints without `resume`, or those of
-            another model.
+            another model, other optimisers, or another number of steps an epoch.
 
     Example:
 
@@ -170,13 +171,14 @@ class Checkpoint(keras.callbacks.Callback):
         state = {
             "model": self.model.registered_name,
             "config": self._config(),
+            **self._surroundings(),
             "epoch": self._epoch,
             "batch": self._batch,
             "finished": finished,
             "callbacks": self._callback_states(arrays),
         }
         self._saved_at = time.monotonic()
-        if not _is_chief(self.model):
+        if not is_chief(self.model.distribute_strategy):
             # some variables are sums over workers, which all of them have to read
             with tempfile.TemporaryDirectory() as aside:
                 self.model.save_weights(Path(aside) / _WEIGHTS)
@@ -224,6 +226,11 @@ class Checkpoint(keras.callbacks.Callback):
         del config["name"]
         return config
 
+    def _surroundings(self) -> dict[str, Any]:
+        """Return what the saved state would not fit without."""
+        optimizers = [type(optimizer).__name__ for optimizer, _ in self.model._optimized()]
+        return {"optimizers": optimizers, "steps an epoch": self.params["steps"]}
+
     def _candidates(self) -> list[Path]:
         """Return checkpoints, newest first."""
         return sorted(self.folder.glob("epoch-*-step-*"), reverse=True)
@@ -253,6 +260,14 @@ class Checkpoint(keras.callbacks.Callback):
                 "Expected the checkpoint of a model built with the same arguments. Received: "
                 f"{path}, of {state['model']}; different are "
                 f"{_differences(state['config'], config)}"
+            )
+        surroundings = self._surroundings()
+        saved = {name: state.get(name) for name in surroundings}
+        if saved != surroundings:
+            raise InvalidInputError(
+                "Expected to go on with the optimisers, the data and the batch size that the "
+                f"checkpoint was made with. Received: {path}; different are "
+                f"{_differences(saved, surroundings)}"
             )
         self.model.load_weights(path / _WEIGHTS)
         for i, (callback, saved) in enumerate(zip(self._others, state["callbacks"], strict=False)):
@@ -343,7 +358,3 @@ def _differences(first: dict[str, Any], second: dict[str, Any]) -> str:
 
 def _in_cluster(model: keras.Model) -> bool:
     return isinstance(model.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy)
-
-
-def _is_chief(model: keras.Model) -> bool:
-    return not _in_cluster(model) or model.distribute_strategy.cluster_resolver.task_id == 0

@@ -11,6 +11,7 @@ import numpy as np
 
 from genzoo.core import checks
 from genzoo.core.errors import CollapseWarning, InvalidInputError, OutputExistsError
+from genzoo.core.replicas import is_chief
 from genzoo.metrics.coverage import density_and_coverage
 from genzoo.plotting.samples import image_grid
 
@@ -27,6 +28,7 @@ class SampleGrid(keras.callbacks.Callback):
     """Writes samples from the same noise every few epochs, and a strip of the progress.
 
     `epoch_0010.png` and so on, and `progress.png`, one row of samples an epoch that was written.
+    In a cluster the first worker writes.
 
     Args:
         directory: Folder to write to; made where it does not exist.
@@ -96,6 +98,9 @@ class SampleGrid(keras.callbacks.Callback):
         if (epoch + 1) % self.every:
             return
         samples = self.model.sample(self.num_samples, context=self.context, seed=self.seed)
+        # all workers of a cluster draw
+        if not is_chief(self.model.distribute_strategy):
+            return
         _save(image_grid(samples), self.directory / f"epoch_{epoch + 1:04d}.png")
         self._strip.append(samples[:_STRIP_COLUMNS])
         # evenly over all of training, the last included
