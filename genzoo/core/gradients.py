@@ -1,27 +1,10 @@
 """Gradients of what was found by search, by the implicit function theorem."""
 
-import contextlib
-import contextvars
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import tensorflow as tf
 
-_WANTED = contextvars.ContextVar("implicit_gradients_wanted", default=True)
-
-
-@contextlib.contextmanager
-def no_implicit_gradients() -> Iterator[None]:
-    """Leave implicit gradients out of what is traced: exported functions need none."""
-    token = _WANTED.set(False)
-    try:
-        yield
-    finally:
-        _WANTED.reset(token)
-
-
-def implicit_gradients_wanted() -> bool:
-    """Return whether `triangular_solution` attaches a gradient."""
-    return _WANTED.get()
+from genzoo.core.tracing import purpose
 
 
 def triangular_solution(
@@ -29,7 +12,7 @@ def triangular_solution(
     solution: tf.Tensor,
     target: tf.Tensor,
 ) -> tf.Tensor:
-    """Return `solution`, where function(solution) = target, with its gradient attached.
+    """Return `solution`, where function(solution) = target, with its gradient for training.
 
     A gradient g is pulled back by J^-T, J the function's triangular Jacobian, by Jacobi iteration:
     exact after as many sweeps as there are coordinates, stopped when converged.
@@ -41,7 +24,7 @@ def triangular_solution(
         target: [n, D]; gradients reach it and whatever `function` depends on.
     """
     solution = tf.stop_gradient(solution)
-    if not _WANTED.get():
+    if purpose() != "training":
         return solution
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(solution)

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from genzoo.core.errors import WorkerLostError
-from genzoo.core.gradients import no_implicit_gradients
+from genzoo.core.tracing import traced_for
 
 _LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.DeadlineExceededError)
 
@@ -24,7 +24,7 @@ class PartFunction:
     """
 
     def __init__(self, function: Callable[..., Any], signature: Sequence[tf.TensorSpec]):
-        self._function = _without_gradients(function)
+        self._function = _for_inference(function)
         self._single = tf.function(self._function, input_signature=signature, autograph=False)
         self._replicated: Callable[..., Any] | None = None
 
@@ -68,10 +68,10 @@ class PartFunction:
         return [result.numpy() for result in results]
 
 
-def _without_gradients(function):
+def _for_inference(function):
     def run(*arguments):
         # what leaves as NumPy has none, and TensorFlow keeps the graph of a custom one for good
-        with no_implicit_gradients():
+        with traced_for("inference"):
             return function(*arguments)
 
     return run

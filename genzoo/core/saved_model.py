@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from genzoo.core.gradients import no_implicit_gradients
+from genzoo.core.tracing import traced_for
 
 Signatures = dict[str, tuple[Callable[..., Any], list[tf.TensorSpec]]]
 
@@ -21,7 +21,7 @@ def write_saved_model(model: keras.Model, signatures: Signatures, path: str) -> 
     """
     archive = keras.export.ExportArchive()
     archive.track(model)
-    with no_implicit_gradients():
+    with traced_for("export"):
         for name, (function, signature) in signatures.items():
             archive.add_endpoint(name, function, input_signature=signature)
         # it is here that Keras traces them

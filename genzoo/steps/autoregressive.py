@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from genzoo.core.checks import check_int, check_units
 from genzoo.core.gradients import triangular_solution
+from genzoo.core.tracing import Compiled
 from genzoo.nets import MADE, made_degrees
 from genzoo.steps.base import FlowStep
 from genzoo.steps.maps import make_map
@@ -107,7 +108,7 @@ def _solver(size, hidden_units, has_context, activation, transform, arguments):
     scalar_map = make_map(transform, json.loads(arguments))
     activate = keras.activations.get(activation)
 
-    @tf.function(jit_compile=True, autograph=False)
+    @Compiled
     def sweep(x, first, kernels, biases):
         return _sweep(plan, scalar_map, activate, x, first, kernels, biases)
 

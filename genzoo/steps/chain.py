@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from genzoo.core.gradients import implicit_gradients_wanted
+from genzoo.core.tracing import purpose
 from genzoo.steps import checkpointing
 from genzoo.steps.base import FlowStep
 
@@ -45,7 +45,7 @@ class SharedTraces:
         signature = self._signatures.get(id(step))
         if signature is None:
             return run_with(values, step, method, x, context)
-        key = (signature, method, implicit_gradients_wanted())
+        key = (signature, method, purpose())
         if key not in self._functions:
             # a long step inlined at each of its places would be optimised there anew
             own = {"_noinline": True} if isinstance(step, _Composite) else None
