@@ -1,13 +1,14 @@
 """HiddenChain: the parameters of a hidden Markov model, checked, started and kept."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from genzoo.classic.em import EMModel
-from genzoo.classic.emissions import Categorical, Multinomial, Poisson, Settings
+from genzoo.classic.emissions import Categorical, Emission, Multinomial, Poisson, Settings
 from genzoo.classic.gaussian_emissions import Gaussian, GaussianMixture
 from genzoo.classic.starts import fill_missing
 from genzoo.core import checks
@@ -26,6 +27,12 @@ EMISSIONS = {
 _CHAIN = ("startprob", "transmat")
 _SIMPLEX = (*_CHAIN, "weights", "emissionprob")
 _START_ROWS = 20_000
+
+
+@functools.lru_cache(maxsize=32)
+def _emission(kind: str, settings: Settings) -> Emission:
+    """Return the functions of an emission, one for all models of a form: XLA compiles them once."""
+    return EMISSIONS[kind](settings)
 
 
 class HiddenChain(EMModel):
@@ -103,7 +110,7 @@ class HiddenChain(EMModel):
             self.num_states, self.event_size, self.num_components, self.covariance_type,
             self.reg_covar, self.emission_prior, self.levels, self.num_trials_,
         )  # fmt: skip
-        self._emission = EMISSIONS[self.emission](settings)
+        self._emission = _emission(self.emission, settings)
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         k = self.num_states

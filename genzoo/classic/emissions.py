@@ -10,8 +10,8 @@ import warnings
 import numpy as np
 import tensorflow as tf
 
-from genzoo.classic.recursions import compiled
 from genzoo.core.errors import InvalidInputError
+from genzoo.core.tracing import Compiled
 
 Arrays = dict[str, np.ndarray]
 Tensors = dict[str, tf.Tensor]
@@ -49,8 +49,8 @@ class Emission:
 
     def __init__(self, settings: Settings):
         self.settings = settings
-        self._compiled_log_prob = compiled(self.log_prob)
-        self._compiled_statistics = compiled(self.statistics)
+        self._compiled_log_prob = Compiled(self.log_prob)
+        self._compiled_statistics = Compiled(self.statistics)
 
     @property
     def values_a_step(self) -> int:

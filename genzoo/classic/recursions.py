@@ -15,23 +15,16 @@ Reference: Rabiner, A tutorial on hidden Markov models and selected applications
 recognition, 1989.
 """
 
-from collections.abc import Callable
-from typing import Any
-
 import tensorflow as tf
 
 from genzoo.classic import blocks, stepwise
+from genzoo.core.tracing import Compiled
 
 # a step's scaled likelihood below this sends the batch to the recursion in logarithms
 _SURPRISE = {tf.float32: 1e-8, tf.float64: 1e-60}
 
 
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the function compiled by XLA, once for each shape of its inputs."""
-    return tf.function(function, jit_compile=True, autograph=False)
-
-
-@compiled
+@Compiled
 def step_log_probs(start, transition, log_emission, observed, lengths, block=None) -> tf.Tensor:
     """Return log p(x_t | x_1, ..., x_t-1), zero past the end, [B, T]."""
     log_emission, valid = _prepare(log_emission, observed, lengths)
@@ -39,7 +32,7 @@ def step_log_probs(start, transition, log_emission, observed, lengths, block=Non
     return tf.transpose(tf.where(valid, log_scale, tf.zeros_like(log_scale)))
 
 
-@compiled
+@Compiled
 def log_probs(start, transition, log_emission, observed, lengths, block=None) -> tf.Tensor:
     """Return log p(x), summed in float64, [B]."""
     log_emission, valid = _prepare(log_emission, observed, lengths)
@@ -47,7 +40,7 @@ def log_probs(start, transition, log_emission, observed, lengths, block=None) ->
     return _total(log_scale, valid)
 
 
-@compiled
+@Compiled
 def last_filtered(start, transition, log_emission, observed, lengths, block=None) -> tf.Tensor:
     """Return the probabilities of a sequence's last state given all its steps, [B, K]."""
     log_emission, _ = _prepare(log_emission, observed, lengths)
@@ -55,7 +48,7 @@ def last_filtered(start, transition, log_emission, observed, lengths, block=None
     return tf.gather(tf.transpose(alphas, [1, 0, 2]), tf.maximum(lengths - 1, 0), batch_dims=1)
 
 
-@compiled
+@Compiled
 def expectations(start, transition, log_emission, observed, lengths, block=None):
     """Return the statistics of the E step.
 
@@ -95,7 +88,7 @@ def expectations(start, transition, log_emission, observed, lengths, block=None)
     return _total(log_scale, valid), tf.transpose(posterior, [1, 0, 2]), counts
 
 
-@compiled
+@Compiled
 def viterbi(start, transition, log_emission, observed, lengths, block=None) -> tf.Tensor:
     """Return the likeliest path of states, int32 [B, T]; past the end it stays where it is."""
     log_emission, valid = _prepare(log_emission, observed, lengths)
@@ -116,7 +109,7 @@ def viterbi(start, transition, log_emission, observed, lengths, block=None) -> t
     return tf.transpose(path)
 
 
-@compiled
+@Compiled
 def path_log_probs(start, transition, log_emission, observed, lengths, path) -> tf.Tensor:
     """Return log p(x, z) of paths z [B, T], summed in float64, [B]."""
     log_emission, valid = _prepare(log_emission, observed, lengths)
@@ -127,7 +120,7 @@ def path_log_probs(start, transition, log_emission, observed, lengths, path) -> 
     return _total(steps, valid)
 
 
-@compiled
+@Compiled
 def state_paths(start, transition, uniform) -> tf.Tensor:
     """Return paths drawn from the chain, int32 [B, T].
 

@@ -31,32 +31,38 @@ def purpose() -> str:
 
 
 class Compiled:
-    """A function of float tensors that XLA compiles once for each shape of its inputs.
+    """A function of tensors that XLA compiles once for each shape of its inputs.
 
     TensorFlow keeps the body of a compiled `tf.function` for good, once for every graph that has
     called it. The operation by which XLA itself launches what it has compiled keeps none, but may
     not stand in a graph that XLA compiles in turn: it is for inference.
 
     Args:
-        function: Of tensors, or lists of them; returns one tensor.
+        function: Of tensors, lists of them and Python's own values; returns tensors.
     """
 
-    def __init__(self, function: Callable[..., tf.Tensor]):
+    def __init__(self, function: Callable[..., Any]):
         self._function = tf.function(function, jit_compile=True, autograph=False)
         self._body = tf.function(function, autograph=False)
 
-    def __call__(self, *arguments: Any) -> tf.Tensor:
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
         if purpose() != "inference" or tf.executing_eagerly():
-            return self._function(*arguments)
-        specs = tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape, x.dtype), arguments)
-        return _launch(self._body.get_concrete_function(*specs), tf.nest.flatten(arguments))
+            return self._function(*arguments, **named)
+        given = arguments, named
+        specs, named_specs = tf.nest.map_structure(_spec, given)
+        body = self._body.get_concrete_function(*specs, **named_specs)
+        results = _launch(body, [x for x in tf.nest.flatten(given) if tf.is_tensor(x)])
+        return tf.nest.pack_sequence_as(body.structured_outputs, results)
 
 
-def _launch(body: Any, arguments: list[tf.Tensor]) -> tf.Tensor:
+def _spec(value: Any) -> Any:
+    return tf.TensorSpec(value.shape, value.dtype) if tf.is_tensor(value) else value
+
+
+def _launch(body: Any, arguments: list[tf.Tensor]) -> list[tf.Tensor]:
     value = tf.compat.v1.AttrValue
     graph = tf.compat.v1.get_default_graph()
     body.add_to_graph(graph)
-    (result,) = body.outputs
 
     def types(tensors):
         enums = [tensor.dtype.as_datatype_enum for tensor in tensors]
@@ -65,13 +71,16 @@ def _launch(body: Any, arguments: list[tf.Tensor]) -> tf.Tensor:
     launched = graph.create_op(
         "XlaLaunch",
         arguments,
-        [result.dtype],
+        [result.dtype for result in body.outputs],
         attrs={
             "Tconstants": types([]),
             "Targs": types(arguments),
             "Nresources": value(i=0),
-            "Tresults": types([result]),
+            "Tresults": types(body.outputs),
             "function": value(func=tf.compat.v1.NameAttrList(name=body.name)),
         },
     )
-    return tf.ensure_shape(launched.outputs[0], result.shape)
+    return [
+        tf.ensure_shape(output, result.shape)
+        for output, result in zip(launched.outputs, body.outputs, strict=True)
+    ]
