@@ -200,7 +200,7 @@ class SequenceStream(StreamData):
         kind = dataset.element_spec["x"].dtype
         self.dtype = np.dtype(np.int64) if self._counts else kind.as_numpy_dtype
 
-    def batches(self, batch_size):
+    def batches(self, batch_size=None):
         """Yield one epoch as arrays, checked."""
         dataset = self._dataset if self.steps is None else self._dataset.take(self.steps)
         for batch in dataset:
@@ -216,7 +216,7 @@ class SequenceStream(StreamData):
     def dataset(self, batch_size, *, shuffle=False, seed=None, num_replicas=1):
         if not self._seen:
             # a pass that checks the values and looks for missing ones
-            for _ in self.batches(batch_size):
+            for _ in self.batches():
                 pass
         return self._dataset.map(self._pad, num_parallel_calls=2, deterministic=True).prefetch(2)
 

@@ -168,7 +168,7 @@ class StreamData:
         self.steps = steps
         self._missing, self._context_spec = missing, context_spec
 
-    def batches(self, batch_size: int) -> Iterator[Batch]:
+    def batches(self, batch_size: int | None = None) -> Iterator[Batch]:
         """Yield one epoch as arrays, in the sizes that the stream has."""
         dataset = self._dataset if self.steps is None else self._dataset.take(self.steps)
         for batch in dataset:

@@ -289,8 +289,8 @@ class TrainableModel(keras.Model):
             data, validation = data.split(validation_split)
         self._compile_by_default(data.num_batches(batch_size))
         spec = self.data_spec or self._observe(data, batch_size)
-        self._check_kind(data, spec, batch_size, batches=1)
-        self._check_kind(validation, spec, batch_size)
+        self._check_kind(data, spec)
+        self._check_kind(validation, spec, batches=None)
         if self.data_spec is None:
             self._adapt(data, spec, batch_size)
         with self.distribute_strategy.scope():
@@ -472,16 +472,13 @@ class TrainableModel(keras.Model):
 
     @staticmethod
     def _check_kind(
-        data: ArrayData | StreamData | None,
-        spec: DataSpec,
-        batch_size: int,
-        batches: int | None = None,
+        data: ArrayData | StreamData | None, spec: DataSpec, batches: int | None = 1
     ) -> None:
         """Refuse data of another kind; of streams see so many batches, all for `None`."""
         if isinstance(data, ArrayData):
             spec.check(data.rows["x"])
         elif isinstance(data, StreamData):
-            for batch in itertools.islice(data.batches(batch_size), batches):
+            for batch in itertools.islice(data.batches(), batches):
                 spec.check(batch["x"])
 
     def _check_fitted(self, method: str) -> None:
