@@ -114,6 +114,28 @@ def test_tables_with_categories_and_integers():
     whole = random.integers(0, 9, (120, 2))
     more, _ = Augmenter(num_components=1).fit_resample(whole, y)
     assert more.dtype == whole.dtype
+    truths = random.random((120, 2)) < [0.2, 0.8]
+    more, _ = Augmenter(num_components=1).fit_resample(truths, y)
+    assert more.dtype == bool
+    np.testing.assert_allclose(more[120:].mean(axis=0), truths[100:].mean(axis=0), atol=0.3)
+
+
+def test_data_frames_keep_the_kinds_of_their_columns():
+    pandas = pytest.importorskip("pandas")
+    random = np.random.default_rng(0)
+    table = pandas.DataFrame(
+        {
+            "whole": random.integers(0, 5, 200),
+            "nullable": pandas.array(random.integers(0, 9, 200), dtype="Int64"),
+            "truth": random.random(200) < 0.3,
+            "word": pandas.Categorical(random.choice(["p", "q"], 200)),
+        }
+    )
+    more, _ = Augmenter(num_components=1).fit_resample(table, np.repeat([0, 1], [150, 50]))
+    assert dict(more.dtypes) == dict(table.dtypes)
+    for name in ("whole", "nullable", "truth"):
+        # cut off in place of rounded, whole numbers would be half too small
+        assert abs(more[name][200:].mean() - table[name][150:].mean()) < 0.45, name
 
 
 def test_bad_arguments_are_refused():

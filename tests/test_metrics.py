@@ -88,8 +88,43 @@ def test_mode_coverage_counts():
     modes = [[0.0, 0.0], [4.0, 0.0], [0.0, 4.0]]
     samples = [[0.1, 0.0], [0.0, 0.9], [4.0, 0.2], [2.0, 2.0]]
     assert genzoo.metrics.mode_coverage(samples, modes, 0.5) == (2, 0.5)
-    with pytest.raises(genzoo.GenzooError, match=r"\[m, d\]"):
+    with pytest.raises(genzoo.GenzooError, match=r"samples of shape \(n, 1\)"):
         genzoo.metrics.mode_coverage(samples, [[0.0]], 0.5)
+
+
+def test_figures_of_distances_do_not_depend_on_where_zero_is():
+    random = np.random.default_rng(0)
+    a, b = random.normal(size=(2, 200, 2))
+    metrics = genzoo.metrics
+    for figure in (
+        lambda a, b: metrics.parzen_log_prob(a, b).mean(),
+        metrics.density_and_coverage,
+        metrics.precision_and_recall,
+        metrics.maximum_mean_discrepancy,
+        metrics.frechet_distance,
+    ):
+        # dates in seconds are such numbers
+        np.testing.assert_allclose(figure(a + 2e9, b + 2e9), figure(a, b), rtol=1e-4, atol=1e-6)
+
+
+def test_figures_refuse_what_is_no_number():
+    random = np.random.default_rng(0)
+    a = random.normal(size=(50, 2))
+    spoiled = np.where(a > 2, np.nan, a)
+    metrics = genzoo.metrics
+    for figure in (
+        metrics.density_and_coverage,
+        metrics.precision_and_recall,
+        metrics.maximum_mean_discrepancy,
+        metrics.parzen_log_prob,
+        metrics.frechet_distance,
+        lambda a, b: metrics.mode_coverage(a, b, 1.0),
+    ):
+        for pair in ((a, spoiled), (spoiled, a)):
+            with pytest.raises(genzoo.GenzooError, match="finite"):
+                figure(*pair)
+    with pytest.raises(genzoo.GenzooError, match="num_splits"):
+        metrics.inception_score(np.full((6, 3), 1 / 3), num_splits=0)
 
 
 def test_moments_of_batches_are_numpys_and_the_distance_the_same():

@@ -131,10 +131,14 @@ class Augmenter(ModelOptions):
         data = np.asarray(X)
         kind = data.dtype if data.dtype.kind in "biufO" else object
         if hasattr(X, "columns"):
-            added = type(X)(np.concatenate(new), columns=X.columns).astype(dict(X.dtypes))
+            drawn = np.concatenate(new).astype(object)
+            for j, dtype in enumerate(X.dtypes):
+                drawn[:, j] = _in_kind(drawn[:, j], dtype)
+            added = type(X)(drawn, columns=X.columns).astype(dict(X.dtypes))
             table = type(X)(np.concatenate([data, added.to_numpy()]), columns=X.columns)
             return table.astype(dict(X.dtypes)), y_all
-        return np.concatenate([data.astype(kind), *_in_kind(new, kind)]), y_all
+        added = [_in_kind(part, np.dtype(kind)).astype(kind) for part in new]
+        return np.concatenate([data.astype(kind), *added]), y_all
 
     # Doors
 
@@ -326,13 +330,14 @@ class _Novelty:
         return self.index.kneighbors((flat - self.center) / self.scale)[0][:, 0]
 
 
-def _in_kind(new: list[np.ndarray], kind: np.dtype) -> list[np.ndarray]:
-    """Return samples of the data's dtype; those of integer columns rounded."""
-    kind = np.dtype(kind)
-    if kind.kind in "iu":
-        limits = np.iinfo(kind)
-        return [
-            np.clip(np.round(part.astype(np.float64)), limits.min, limits.max).astype(kind)
-            for part in new
-        ]
-    return [part.astype(kind) for part in new]
+def _in_kind(values: np.ndarray, dtype: Any) -> np.ndarray:
+    """Return samples as values of a dtype, NumPy's or pandas's: whole numbers, or true from 1/2."""
+    kind = getattr(dtype, "kind", "O")
+    if kind == "b":
+        return values.astype(np.float64) >= 0.5
+    if kind in "iu":
+        limits = np.iinfo(getattr(dtype, "numpy_dtype", dtype))
+        return np.clip(np.round(values.astype(np.float64)), limits.min, limits.max).astype(
+            limits.dtype
+        )
+    return values

@@ -196,7 +196,12 @@ class TablePreprocessor(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
     def _validate(self, X: Any, reset: bool) -> np.ndarray:
         X = validate_data(
-            self, X, reset=reset, dtype=None, ensure_all_finite="allow-nan", accept_sparse=False
+            self,
+            _with_plain_numbers(X),
+            reset=reset,
+            dtype=None,
+            ensure_all_finite="allow-nan",
+            accept_sparse=False,
         )
         return X if X.dtype.kind in "Of" else X.astype(object if X.dtype.kind in "US" else float)
 
@@ -229,6 +234,20 @@ class TablePreprocessor(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         tags.input_tags.allow_nan = True
         tags.input_tags.categorical = True
         return tags
+
+
+def _with_plain_numbers(X: Any) -> Any:
+    """Return a data frame with floats for truths and pandas's nullable numbers; else X as it is.
+
+    Where it finds these, scikit-learn casts all columns to floats, categories too.
+    """
+    columns = getattr(getattr(X, "dtypes", None), "items", dict)()
+    special = [
+        name
+        for name, dtype in columns
+        if dtype.kind == "b" or (dtype.kind in "iuf" and hasattr(dtype, "numpy_dtype"))
+    ]
+    return X.astype(dict.fromkeys(special, "float64")) if special else X
 
 
 def is_missing(values: np.ndarray) -> np.ndarray:

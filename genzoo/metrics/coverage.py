@@ -36,11 +36,10 @@ def density_and_coverage(real: Any, generated: Any, *, k: int = 5) -> tuple[floa
     from sklearn.neighbors import NearestNeighbors
 
     k = checks.check_int(k, "k")
-    real, generated = _flat(real), _flat(generated)
-    if real.shape[1] != generated.shape[1] or len(real) <= k or not len(generated):
+    real, generated = _pair(real, generated)
+    if len(real) <= k:
         raise InvalidInputError(
-            f"Expected real of more than k = {k} rows, and samples of as many values. Received: "
-            f"{real.shape} and {generated.shape} (rows, values)"
+            f"Expected real of more than k = {k} rows. Received: {len(real)} rows"
         )
     radius = NearestNeighbors(n_neighbors=k + 1).fit(real).kneighbors(real)[0][:, k]
     inside, reached, squares = 0, np.zeros(len(real), bool), np.square(generated).sum(axis=1)
@@ -81,11 +80,10 @@ def precision_and_recall(real: Any, generated: Any, *, k: int = 3) -> tuple[floa
     models, 2019.
     """
     k = checks.check_int(k, "k")
-    real, generated = _flat(real), _flat(generated)
-    if real.shape[1] != generated.shape[1] or min(len(real), len(generated)) <= k:
+    real, generated = _pair(real, generated)
+    if min(len(real), len(generated)) <= k:
         raise InvalidInputError(
-            f"Expected more than k = {k} rows each, of as many values. Received: "
-            f"{real.shape} and {generated.shape} (rows, values)"
+            f"Expected more than k = {k} rows each. Received: {len(real)} and {len(generated)} rows"
         )
     return _share_reached(real, generated, k), _share_reached(generated, real, k)
 
@@ -119,20 +117,19 @@ def mode_coverage(samples: Any, modes: Any, radius: float) -> tuple[int, float]:
     Reference: Lin et al., PacGAN: the power of two samples in generative adversarial networks,
     2018.
     """
-    samples, modes = _flat(samples), _flat(modes)
+    modes, samples = _pair(modes, samples, ("modes", "samples"))
     checks.check_number(radius, "radius", exclusive=True)
-    if samples.shape[1] != modes.shape[1] or not len(modes) or not len(samples):
-        raise InvalidInputError(
-            "Expected samples [n, d] and modes [m, d]. Received: shapes "
-            f"{samples.shape} and {modes.shape}"
-        )
     apart = np.linalg.norm(samples[:, None] - modes[None], axis=2)  # [n, m]
     within = apart <= radius
     return int(within.any(axis=0).sum()), float(within.any(axis=1).mean())
 
 
-def _flat(rows: Any) -> np.ndarray:
-    rows = np.asarray(rows, np.float64)
-    if rows.ndim < 2:
-        raise InvalidInputError(f"Expected rows [n, ...]. Received: shape {rows.shape}")
-    return rows.reshape(len(rows), int(np.prod(rows.shape[1:])))
+def _pair(real: Any, generated: Any, names: tuple[str, str] = ("real", "generated")) -> Any:
+    """Return both as rows [n, values], about the mean of the first: far off it, digits are lost."""
+    shape = np.shape(real)[1:]
+    first, second = (
+        checks.check_array(rows, shape, name).astype(np.float64).reshape(len(rows), -1)
+        for rows, name in zip((real, generated), names, strict=True)
+    )
+    center = first.mean(axis=0)
+    return first - center, second - center

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from scipy.special import entr
 
+from genzoo.core import checks
 from genzoo.core.errors import InvalidInputError
 
 
@@ -64,6 +65,7 @@ def inception_score(probabilities: Any, *, num_splits: int = 1) -> tuple[float, 
     >>> round(mean, 6), spread
     (1.0, 0.0)
     """
+    checks.check_int(num_splits, "num_splits")
     scores = []
     for part in np.array_split(np.asarray(probabilities), num_splits):
         score = InceptionScore()

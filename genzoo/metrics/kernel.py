@@ -37,6 +37,9 @@ def maximum_mean_discrepancy(
     Reference: Gretton et al., A kernel two-sample test, 2012.
     """
     first, second = _pair(first, second)
+    # the kernel sees differences alone, which lose digits far off zero
+    center = first.mean(axis=0)
+    first, second = first - center, second - center
     if bandwidth is None:
         rows = np.concatenate([first, second])
         if len(rows) > _MEDIAN_ROWS:

@@ -45,6 +45,9 @@ def parzen_log_prob(samples: Any, x: Any, *, bandwidth: float | None = None) -> 
     size = int(np.prod(samples.shape[1:]))
     samples = samples.reshape(-1, size).astype(np.float64)
     x = x.reshape(-1, size).astype(np.float64)
+    # squares of values far off zero would lose the digits of the differences
+    center = samples.mean(axis=0)
+    samples, x = samples - center, x - center
     if bandwidth is None:
         bandwidth = samples.std(axis=0).mean() * len(samples) ** (-1.0 / (size + 4))
         if bandwidth == 0.0:
