@@ -2,6 +2,7 @@
 
     python -m benchmarks.strategies
     python -m benchmarks.strategies --models realnvp vae --epochs 20
+    python -m benchmarks.strategies --models cyclegan --dtype float64 --rate 1e-6
 
 Small models of tests/tiny.py on 1,280 digits, 10 steps of SGD an epoch on the same global batches
 of 128. The figures are the median duration of an epoch, the first two left out, and the largest
@@ -27,12 +28,12 @@ SETTINGS = {"one": (1, 1), "two devices": (2, 1), "four devices": (4, 1), "two p
 ROWS, BATCH = 1280, 128
 
 
-def work(folder: Path, devices: int, epochs: int, names: list[str]) -> None:
+def work(folder: Path, options: argparse.Namespace) -> None:
     """Train each model in the strategy of this process; leave weights and durations."""
     import tensorflow as tf
 
     cpu = tf.config.list_physical_devices("CPU")[0]
-    parts = [tf.config.LogicalDeviceConfiguration()] * devices
+    parts = [tf.config.LogicalDeviceConfiguration()] * options.devices
     tf.config.set_logical_device_configuration(cpu, parts)
     import genzoo
 
@@ -53,33 +54,36 @@ def work(folder: Path, devices: int, epochs: int, names: list[str]) -> None:
 
     data = genzoo.data.load("digits", seed=0)
     x, y = data.x_train[:ROWS], data.y_train[:ROWS]
-    for name in names:
-        arguments = {"tol": 0.0} if name in NO_GRADIENTS else {}
+    for name in options.models:
+        arguments = {"dtype": options.dtype}
         second = None
+        if name in NO_GRADIENTS:
+            arguments["tol"] = 0.0
         if name in NEEDS_LABELS:
-            arguments, second = {"num_classes": 10}, y
+            arguments["num_classes"], second = 10, y
         if name in TRANSLATES:
             second = 16 - x
         with strategy.scope():
             model = tiny(name, **arguments)
             if name not in NO_GRADIENTS:
                 adversarial = name in NO_LIKELIHOOD | TRANSLATES
-                optimizers = [keras.optimizers.SGD(1e-4) for _ in range(1 + adversarial)]
+                optimizers = [keras.optimizers.SGD(options.rate) for _ in range(1 + adversarial)]
                 model.compile(*optimizers)
         clock = Clock()
-        model.fit(x, second, epochs=epochs, batch_size=BATCH, verbose=0, callbacks=[clock])
+        model.fit(x, second, epochs=options.epochs, batch_size=BATCH, verbose=0, callbacks=[clock])
         weights = np.concatenate([np.ravel(w).astype(np.float64) for w in model.get_weights()])
         task = json.loads(os.environ.get("TF_CONFIG", '{"task": {"index": 0}}'))["task"]["index"]
         if task == 0:
             np.savez(folder / name, weights=weights, seconds=np.median(clock.seconds[2:]))
 
 
-def run(setting: str, folder: Path, epochs: int, names: list[str]) -> None:
+def run(setting: str, folder: Path, options: argparse.Namespace) -> None:
     from zoo_scripts.cluster import free_ports
 
     devices, processes = SETTINGS[setting]
-    own = [sys.executable, "-m", "benchmarks.strategies", "--models", *names]
-    own += ["--epochs", str(epochs), "--work", str(folder), "--devices", str(devices)]
+    own = [sys.executable, "-m", "benchmarks.strategies", "--models", *options.models]
+    own += ["--epochs", str(options.epochs), "--rate", str(options.rate), "--dtype", options.dtype]
+    own += ["--work", str(folder), "--devices", str(devices)]
     addresses = [f"127.0.0.1:{port}" for port in free_ports(processes)]
     running = []
     for index in range(processes):
@@ -100,17 +104,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--models", nargs="+", choices=genzoo.models(), default=genzoo.models())
     parser.add_argument("--epochs", type=int, default=11)
+    parser.add_argument("--rate", type=float, default=1e-4, help="of SGD")
+    parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")
     parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--devices", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.work:
-        work(arguments.work, arguments.devices, arguments.epochs, arguments.models)
+        work(arguments.work, arguments)
         return
     with tempfile.TemporaryDirectory() as base:
         folders = {setting: Path(base) / setting for setting in SETTINGS}
         for setting, folder in folders.items():
             folder.mkdir()
-            run(setting, folder, arguments.epochs, arguments.models)
+            run(setting, folder, arguments)
             print(f"{setting}: done", file=sys.stderr, flush=True)
         print("| | one, s | " + " | ".join(f"{s}, s | difference" for s in [*SETTINGS][1:]) + " |")
         print("| --- |" + " --- |" * 7)
