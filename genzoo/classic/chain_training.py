@@ -196,7 +196,7 @@ class TrainableChain(HiddenChain):
             return data
         return data.with_steps(sequences.dequantized(steps, seed, self.float_dtype))
 
-    def _training_dataset(self, data, batch_size, shuffle):
+    def _batch_dataset(self, data, batch_size, shuffle):
         seed = noise_seed(0, 0)
         if isinstance(data, SequenceData):
             return self._to_floats(data, seed).dataset(batch_size)

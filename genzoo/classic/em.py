@@ -192,7 +192,7 @@ class EMModel(DensityModel):
     def compile_from_config(self, config):
         self.compile(optimizer=None, steps_per_execution=config.get("steps_per_execution", 1))
 
-    def _training_dataset(self, data, batch_size, shuffle):
+    def _batch_dataset(self, data, batch_size, shuffle):
         """Dequantise integers once and for all: EM on fresh noise would not be monotone.
 
         Sums over the data need every row; a replica without any adds nothing.

@@ -398,6 +398,17 @@ class TrainableModel(keras.Model):
         self.train_function = self.test_function = self.predict_function = None
 
     def _training_dataset(self, data, batch_size, shuffle) -> tf.data.Dataset:
+        dataset = self._batch_dataset(data, batch_size, shuffle)
+        if self.distribute_strategy.num_replicas_in_sync == 1:
+            return dataset
+        # at the end of an epoch TensorFlow waits for the tuner of an iterator of several devices,
+        # which sleeps for up to a minute and is not woken
+        options = tf.data.Options()
+        options.autotune.enabled = False
+        return dataset.with_options(options)
+
+    def _batch_dataset(self, data, batch_size, shuffle) -> tf.data.Dataset:
+        """Hook: the batches of an epoch."""
         replicas = self.distribute_strategy.num_replicas_in_sync
         return data.dataset(
             batch_size,

@@ -263,8 +263,8 @@ class GAN(InvertedModel, AdversarialModel):
     def _adapt_parts(self, batches):
         self.scaling.adapt((batch["x"] for batch in batches()), self.data_spec)
 
-    def _training_dataset(self, data, batch_size, shuffle):
-        return super()._training_dataset(data, batch_size * self.discriminator_steps, shuffle)
+    def _batch_dataset(self, data, batch_size, shuffle):
+        return super()._batch_dataset(data, batch_size * self.discriminator_steps, shuffle)
 
     def train_step(self, data):
         """Update the discriminator `discriminator_steps` times and the generator once."""
