@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
+from pyod.models.knn import KNN
 from scipy import stats
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_digits, load_wine
@@ -246,8 +247,7 @@ def test_the_adapter_keeps_pyods_conventions():
         shares = adapter.predict_proba(np.r_[x, far], method=method)
         np.testing.assert_allclose(shares.sum(axis=1), 1)
         assert shares[-10:, 1].min() > shares[:-10, 1].mean()
-    pyod = pytest.importorskip("pyod.models.knn")
-    peer = pyod.KNN(contamination=0.1).fit(x)
+    peer = KNN(contamination=0.1).fit(x)
     public = {"decision_scores_", "threshold_", "labels_"}
     assert public <= set(vars(adapter)) & set(vars(peer))
     assert (adapter.predict(far) == peer.predict(far)).all()

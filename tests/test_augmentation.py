@@ -1,7 +1,9 @@
 """Augmentation: imbalanced-learn's interface, the filter, the kinds of data."""
 
 import numpy as np
+import pandas
 import pytest
+from imblearn.pipeline import make_pipeline
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 
@@ -121,7 +123,6 @@ def test_tables_with_categories_and_integers():
 
 
 def test_data_frames_keep_the_kinds_of_their_columns():
-    pandas = pytest.importorskip("pandas")
     random = np.random.default_rng(0)
     table = pandas.DataFrame(
         {
@@ -157,7 +158,6 @@ def test_bad_arguments_are_refused():
 
 
 def test_it_works_in_imbalanced_learns_pipeline():
-    pipeline = pytest.importorskip("imblearn.pipeline")
     x, y = two_classes()
-    steps = pipeline.make_pipeline(Augmenter(num_components=1), LogisticRegression())
+    steps = make_pipeline(Augmenter(num_components=1), LogisticRegression())
     assert steps.fit(x, y).score(x, y) > 0.95
