@@ -78,11 +78,10 @@ def load_file(file: Path) -> Any:
     import keras
 
     from genzoo.core.training import TrainableModel
-    from genzoo.core.variables import with_repeated_names
 
     try:
         # safe mode stays on: a file runs no code of its own
-        model = with_repeated_names(keras.models.load_model)(file)
+        model = keras.models.load_model(file)
         if not isinstance(model, TrainableModel):
             raise TypeError(f"it holds a {type(model).__name__}")
         return model

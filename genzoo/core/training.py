@@ -27,7 +27,7 @@ from genzoo.core.likelihood import NO_LIKELIHOOD, Likelihood
 from genzoo.core.registry import constructor_arguments
 from genzoo.core.replicas import lost_workers_told, replica_share
 from genzoo.core.spec import DataSpec
-from genzoo.core.variables import with_repeated_names
+from genzoo.core.variables import remember_saved_attributes, with_repeated_names
 
 _STATE = "fitted_state"
 _RANDOM_STATE = "random_state"
@@ -544,23 +544,8 @@ class TrainableModel(keras.Model):
         self._set_spec(DataSpec(**state["data_spec"]))
         self.class_counts = state["class_counts"]
 
-    @with_repeated_names
-    def save(self, filepath: Any, *arguments: Any, **keras_arguments: Any) -> None:
-        """Write the model to a `.keras` file, with Keras's own `save`."""
-        # Keras makes an optimiser on the way, and another at each weights it saves or loads
-        super().save(filepath, *arguments, **keras_arguments)
-
-    @with_repeated_names
-    def save_weights(self, filepath: Any, *arguments: Any, **keras_arguments: Any) -> None:
-        """Write the weights alone, with Keras's own `save_weights`."""
-        super().save_weights(filepath, *arguments, **keras_arguments)
-
-    @with_repeated_names
-    def load_weights(self, filepath: Any, *arguments: Any, **keras_arguments: Any) -> None:
-        """Take the weights from a file, with Keras's own `load_weights`."""
-        super().load_weights(filepath, *arguments, **keras_arguments)
-
     def save_own_variables(self, store: Any) -> None:
+        remember_saved_attributes()
         super().save_own_variables(store)
         # Keras leaves it out: training that is resumed would draw the first noise again
         store[_RANDOM_STATE] = np.asarray(self.seed_generator.state.value)
@@ -573,6 +558,7 @@ class TrainableModel(keras.Model):
         super().compile_from_config(config)
 
     def load_own_variables(self, store: Any) -> None:
+        remember_saved_attributes()
         own = {name: store[name] for name in store.keys()}  # noqa: SIM118 (not a dict)
         random_state, state = own.pop(_RANDOM_STATE, None), own.pop(_STATE, None)
         super().load_own_variables(own)

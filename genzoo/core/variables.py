@@ -1,4 +1,4 @@
-"""Names of TensorFlow's variables that repeat from model to model."""
+"""Names of TensorFlow's variables that repeat from model to model: it keeps a kernel for each."""
 
 import functools
 import re
@@ -30,3 +30,17 @@ def with_repeated_names(method: Callable[..., Any]) -> Callable[..., Any]:
             return method(*args, **kwargs)
 
     return wrapped
+
+
+def remember_saved_attributes() -> None:
+    """Let Keras find its list of an optimiser's attributes, which it stores under another name.
+
+    It would make an optimiser, with variables of new names, each time it saves or loads one.
+    """
+    try:
+        from keras.src.backend.common import global_state
+    except ImportError:
+        return
+    known = global_state.get_global_attribute("saving_attr_skipset_Optimizer")
+    if known is not None:
+        global_state.set_global_attribute("saving_attr_skiplist_Optimizer", known)
