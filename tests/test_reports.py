@@ -82,6 +82,13 @@ def test_a_report_on_points_shows_their_density():
         genzoo.reports.blind_test(model, data)
 
 
+def test_a_report_on_sequences_shows_their_states():
+    data = genzoo.data.load("digits", seed=0)
+    model = tiny("hidden_markov_model")
+    model.fit(data.x_train[:100], epochs=1, verbose=0)
+    assert "likeliest states" in read(genzoo.reports.report(model, data))
+
+
 def test_answers_to_a_blind_test_belong_to_its_images():
     data = genzoo.data.load("digits", seed=0)
 

@@ -10,6 +10,7 @@ from genzoo.plotting.axes import own_axes
 from genzoo.plotting.samples import image_grid
 
 _MARGIN = 0.15
+_GOLDEN = 0.618
 _FLOOR = 12.0  # nats below the highest: all that is lower is drawn alike
 
 
@@ -99,21 +100,20 @@ def states(model: Any, x: Any, *, ax: Any = None) -> Any:
     Returns:
         The axes.
     """
-    from matplotlib import colormaps
+    from matplotlib.colors import hsv_to_rgb
 
     x = np.asarray(x)
     path = np.asarray(model.decode(x[None]))[0]
     ax = own_axes(ax, (9.0, 3.0))
-    colors = colormaps["tab10"]
     begins = np.flatnonzero(np.diff(path, prepend=-1))
     seen = set()
     for begin, end in zip(begins, [*begins[1:], len(path)], strict=True):
         state = int(path[begin])
         label = None if state in seen else f"state {state}"
         seen.add(state)
-        ax.axvspan(
-            begin - 0.5, end - 0.5, color=colors(state % 10), alpha=0.3, label=label, linewidth=0
-        )
+        # a golden angle round the circle of hues: any number of states keep apart
+        color = hsv_to_rgb((_GOLDEN * state % 1.0, 0.7, 0.9))
+        ax.axvspan(begin - 0.5, end - 0.5, color=color, alpha=0.4, label=label, linewidth=0)
     ax.plot(x.reshape(len(x), -1), linewidth=0.8, color="0.1")
     ax.set_xlim(-0.5, len(x) - 0.5)
     ax.set_xlabel("step")

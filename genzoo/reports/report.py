@@ -191,6 +191,9 @@ def _inside(model, data, context) -> str:
     if model.event_shape == (2,) and model.likelihood.kind != "none" and context is None:
         drawn = plotting.density(model, data.x_test[:_ROWS])
         parts.append(picture(drawn, "Log-density, with test points."))
+    if hasattr(model, "num_states"):
+        drawn = plotting.states(model, data.x_test[0])
+        parts.append(picture(drawn, "A test sequence, and the likeliest states of its steps."))
     latent = getattr(model, "latent_shape", None)
     if len(model.event_shape) == 3 and latent is not None and context is None:
         drawn = plotting.interpolations(model, rows=6)
