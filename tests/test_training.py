@@ -4,6 +4,8 @@ import concurrent.futures
 import gc
 import os
 import signal
+import threading
+import time
 import weakref
 
 import keras
@@ -13,6 +15,7 @@ import tensorflow as tf
 
 import genzoo
 from genzoo.core.errors import InvalidInputError
+from genzoo.core.iterators import IteratorKeeper
 from tests.tiny import tiny
 
 
@@ -202,3 +205,49 @@ def test_what_compile_and_validation_do_not_take_is_refused():
     model = genzoo.NICE((2,), num_couplings=2, hidden_units=(4,), seed=0)
     with pytest.raises(genzoo.GenzooError, match="a tuple of 3"):
         model.fit(x, validation_data=(x, None, np.ones(64)), epochs=1, verbose=0)
+
+
+def test_iterators_are_dropped_where_nobody_waits():
+    dropped = []
+
+    class Iterator:
+        def __init__(self, number):
+            self.number = number
+
+        def __del__(self):
+            dropped.append((self.number, threading.current_thread() is threading.main_thread()))
+
+    keeper = IteratorKeeper()
+    step = keeper.watch(lambda iterator: iterator.number)
+    first = Iterator(1)
+    assert [step(first), step(first)] == [1, 1]
+    # as Keras does at the end of an epoch
+    del first
+    assert dropped == []
+    assert step(Iterator(2)) == 2
+    keeper.let_go()
+    keeper.let_go()
+    for _ in range(100):
+        if len(dropped) == 2:
+            break
+        time.sleep(0.02)
+    assert sorted(dropped) == [(1, False), (2, False)]
+
+
+def test_every_iterator_that_steps_read_reaches_the_keeper(digits, two_devices, monkeypatch):
+    kept = []
+
+    class Keeper(IteratorKeeper):
+        def let_go(self):
+            kept.append(self._iterator)
+            super().let_go()
+
+    monkeypatch.setattr("genzoo.core.training.IteratorKeeper", Keeper)
+    with two_devices.scope():
+        model = genzoo.NICE((8, 8, 1), num_couplings=2, hidden_units=(4,), seed=0)
+    x = digits.x_train[:64]
+    model.fit(x, epochs=3, batch_size=32, validation_data=x, verbose=0)
+    seen = {id(iterator) for iterator in kept if iterator is not None}
+    # one an epoch of training, and one or more of validation
+    assert len(seen) >= 4
+    assert all(keeper._iterator is None for keeper in model._iterators.values())

@@ -91,9 +91,10 @@ def run(arguments: argparse.Namespace) -> int:
         (folder / "results.md").write_text(tables + "\n")
         _draw(results, names, protocols, folder / "adbench.png")
     print(tables)
-    wrong = {(row["model"], row["set"]) for row in results if row["not_finite"]}
-    for model, set_ in sorted(wrong):
-        print(f"{model} gave scores that are not finite on {set_}")
+    for name in names:
+        wrong = {row["set"] for row in results if row["model"] == name and row["not_finite"]}
+        if wrong:
+            print(f"{name} gave scores that are not finite on {', '.join(sorted(wrong))}")
     print(f"peers: {library}" + (f"; left out: {', '.join(left_out)}" if left_out else ""))
     print(f"published: {PUBLISHED}")
     print(f"written: {output}")

@@ -23,6 +23,7 @@ from genzoo.core.batches import (
 )
 from genzoo.core.context import ContextSpec
 from genzoo.core.errors import InvalidInputError, NotFittedError
+from genzoo.core.iterators import IteratorKeeper
 from genzoo.core.likelihood import NO_LIKELIHOOD, Likelihood
 from genzoo.core.registry import constructor_arguments
 from genzoo.core.replicas import lost_workers_told, replica_share
@@ -170,6 +171,7 @@ class TrainableModel(keras.Model):
         self.class_counts: list[int] | None = None
         self._graphs = _Graphs()
         self._conductor = _Conductor()
+        self._iterators = {"train": IteratorKeeper(), "test": IteratorKeeper()}
 
     # Declaration
 
@@ -318,11 +320,25 @@ class TrainableModel(keras.Model):
             finally:
                 self._initial_epoch = None
                 self._conductor.end()
+                for keeper in self._iterators.values():
+                    keeper.let_go()
         self._check_trained(next(data.batches(batch_size)))
         return history
 
     def _check_trained(self, rows: Batch) -> None:
         """Hook: warn if what was learned is unsound, shown some rows of the training data."""
+
+    def make_train_function(self, force: bool = False) -> None:
+        """Make the function of a training step; Keras calls it."""
+        if self.train_function is None or force:
+            super().make_train_function(force)
+            self.train_function = self._iterators["train"].watch(self.train_function)
+
+    def make_test_function(self, force: bool = False) -> None:
+        """Make the function of a validation step; Keras calls it."""
+        if self.test_function is None or force:
+            super().make_test_function(force)
+            self.test_function = self._iterators["test"].watch(self.test_function)
 
     def _compile_by_default(self, num_batches: int) -> None:
         if not self.compiled:
@@ -401,8 +417,8 @@ class TrainableModel(keras.Model):
         dataset = self._batch_dataset(data, batch_size, shuffle)
         if self.distribute_strategy.num_replicas_in_sync == 1:
             return dataset
-        # at the end of an epoch TensorFlow waits for the tuner of an iterator of several devices,
-        # which sleeps for up to a minute and is not woken
+        # the end of an epoch would wait for the tuner, see IteratorKeeper; Keras makes and drops
+        # more iterators than steps see
         options = tf.data.Options()
         options.autotune.enabled = False
         return dataset.with_options(options)
