@@ -31,5 +31,5 @@ class IteratorKeeper:
         """Drop the iterator."""
         held, self._iterator = [self._iterator], None
         if held[0] is not None:
-            # TensorFlow waits without Python's lock
-            threading.Thread(target=held.clear, daemon=True).start()
+            # TensorFlow waits without Python's lock; Python must not end before it has it back
+            threading.Thread(target=held.clear, daemon=False).start()
