@@ -1,6 +1,6 @@
 """Tables of the KEEL repository for `genzoo reproduce adbench`, one class of rows normal.
 
-    pip install 'genzoo[benchmark]'
+    pip install -e '.[benchmark]'
     python benchmarks/keel_tables.py FOLDER
     genzoo reproduce adbench --data FOLDER --protocol leak-free --models default knn iforest
 

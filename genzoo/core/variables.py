@@ -40,6 +40,7 @@ def remember_saved_attributes() -> None:
     try:
         from keras.src.backend.common import global_state
     except ImportError:
+        # a module of Keras's own: without it memory is lost, and nothing else
         return
     known = global_state.get_global_attribute("saving_attr_skipset_Optimizer")
     if known is not None:
