@@ -106,16 +106,18 @@ def test_the_same_seed_gives_the_same_training(name, digits):
 def test_two_replicas_train_like_one(name, epochs, digits, two_devices):
     """On the same global batches, of which the last of an epoch has 4 rows."""
     x, y = pairs(digits, 76)
-    weights = []
+    models = []
     for strategy in (two_devices, tf.distribute.get_strategy()):
         with strategy.scope():
             # norms over the few pixels of a digit make rounding errors grow from step to step
             model = build(name, dtype="float64")
             model.compile(keras.optimizers.SGD(1e-6), keras.optimizers.SGD(1e-6))
         model.fit(x, y, epochs=epochs, batch_size=24, verbose=0)
-        weights.append(model.get_weights())
-    for a, b in zip(*weights, strict=True):
-        np.testing.assert_allclose(a, b, rtol=0, atol=1e-7)
+        models.append(model)
+    for a, b in zip(*(model.weights for model in models), strict=True):
+        # the images in the pools show the rounding of all weights at once
+        atol = 1e-7 if a.trainable else 1e-5
+        np.testing.assert_allclose(np.array(a), np.array(b), rtol=0, atol=atol, err_msg=a.path)
 
 
 @pytest.mark.parametrize("name", MODELS)
