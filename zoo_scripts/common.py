@@ -3,9 +3,6 @@
 import argparse
 import ast
 import contextlib
-import os
-import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -52,7 +49,7 @@ def add_run_arguments(parser: argparse.ArgumentParser, name: str) -> None:
 def output_folder(arguments: argparse.Namespace, name: str) -> Path:
     """Return where the command `name` writes: --output if it may, or a new folder in runs."""
     if arguments.output is None:
-        return new_folder(Path("runs") / name)
+        return check_output(new_folder(Path("runs") / name), overwrite=False)
     return check_output(Path(arguments.output), arguments.overwrite)
 
 
@@ -135,41 +132,22 @@ def new_folder(base: Path, taken: Callable[[Path], bool] = Path.exists) -> Path:
     return folder
 
 
-def check_output(path: Path, overwrite: bool) -> Path:
-    """Refuse an output that exists, unless it may be overwritten."""
-    from genzoo.core.errors import DataError, OutputExistsError
+def check_output(path: Path, overwrite: bool, *, is_file: bool = False) -> Path:
+    """Try an output before the work; see `genzoo.core.files`."""
+    from genzoo.core import files
 
-    if not path.name:
-        raise DataError(f"Expected a name for the output. Received: --output {path}")
-    path = path.resolve() if path.is_symlink() else path
-    if path.exists() and not overwrite:
-        raise OutputExistsError(
-            f"Expected a new output. Received: --output {path}, which exists. "
-            "Choose another, or pass --overwrite."
-        )
-    parent = path.absolute().parent
-    while not parent.exists():
-        parent = parent.parent
-    if not parent.is_dir() or not os.access(parent, os.W_OK):
-        raise DataError(f"Expected a place to write to. Received: --output {path}")
-    return path
+    return files.check_output(path, overwrite, is_file=is_file)
 
 
-@contextlib.contextmanager
-def replaced_folder(path: Path):
+def replaced_folder(path: Path) -> contextlib.AbstractContextManager[Path]:
     """Yield a folder to fill; it takes the place of `path` when all is written."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
-    try:
-        yield partial
-        partial.chmod(0o755)
-        if path.exists():
-            old = partial.with_name(partial.name + "-old")
-            path.rename(old)
-            partial.rename(path)
-            shutil.rmtree(old) if old.is_dir() else old.unlink()
-        else:
-            partial.rename(path)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
+    from genzoo.core import files
+
+    return files.replaced_folder(path)
+
+
+def replaced_file(path: Path) -> contextlib.AbstractContextManager[Path]:
+    """Yield a path to write to; the file takes the place of `path` when all is written."""
+    from genzoo.core import files
+
+    return files.replaced_file(path)

@@ -12,7 +12,14 @@ examples:
 import argparse
 from pathlib import Path
 
-from zoo_scripts.common import add_data_arguments, check_output, data_options, natural, positive
+from zoo_scripts.common import (
+    add_data_arguments,
+    check_output,
+    data_options,
+    natural,
+    positive,
+    replaced_file,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     import genzoo
     from genzoo.core.errors import InvalidInputError
 
-    output = check_output(Path(arguments.output), arguments.overwrite)
+    output = check_output(Path(arguments.output), arguments.overwrite, is_file=True)
     if output.suffix != ".keras":
         raise InvalidInputError(f"Expected a .keras file. Received: --output {output}")
     data = genzoo.data.load(arguments.data, seed=arguments.seed, **data_options(arguments))
@@ -37,8 +44,8 @@ def run(arguments: argparse.Namespace) -> int:
         data.x_train, data.y_train, epochs=arguments.epochs, seed=arguments.seed
     )
     found = features.probabilities(data.x_test).argmax(axis=1)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    features.save(output)
+    with replaced_file(output) as file:
+        features.save(file)
     print(f"test accuracy: {(found == data.y_test).mean():.3f}")
     half = min(len(data.x_train), len(data.x_test))
     distance = features.distance(data.x_train[:half], data.x_test[:half])

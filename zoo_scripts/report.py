@@ -19,6 +19,7 @@ from zoo_scripts.common import (
     natural,
     positive,
     read_card,
+    replaced_file,
 )
 
 
@@ -42,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     output = Path(arguments.output) if arguments.output else folder / "report.html"
     test = output.with_name(f"{output.stem}-blind-test.html")
     for file in (output, test):
-        check_output(file, arguments.overwrite)
+        check_output(file, arguments.overwrite, is_file=True)
     model = load_model(arguments.model)
     card = read_card(folder)
     source = arguments.data or card.get("data")
@@ -53,12 +54,14 @@ def run(arguments: argparse.Namespace) -> int:
     seed = arguments.seed if arguments.seed is not None else card.get("seed", 0)
     options = data_options(arguments) if arguments.data else card.get("data_options", {})
     data = genzoo.data.load(source, seed=seed, **options)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(genzoo.reports.report(model, data, card=card, seed=seed))
+    page = genzoo.reports.report(model, data, card=card, seed=seed)
+    with replaced_file(output) as file:
+        file.write_text(page, encoding="utf-8")
     print(f"written: {output}")
     if len(model.event_shape) == 3:
         page = genzoo.reports.blind_test(model, data, num_images=arguments.num_images, seed=seed)
-        test.write_text(page)
+        with replaced_file(test) as file:
+            file.write_text(page, encoding="utf-8")
         print(f"written: {test}")
     return 0
 

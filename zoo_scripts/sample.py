@@ -8,7 +8,7 @@ examples:
 import argparse
 from pathlib import Path
 
-from zoo_scripts.common import check_output, load_model, natural, positive
+from zoo_scripts.common import check_output, load_model, natural, positive, replaced_file
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise InvalidInputError(
             f"Expected a .npy or .png file to write. Received: --output {output}"
         )
-    check_output(output, arguments.overwrite)
+    check_output(output, arguments.overwrite, is_file=True)
     model = load_model(arguments.model)
     samples = model.sample(
         arguments.n,
@@ -39,13 +39,13 @@ def run(arguments: argparse.Namespace) -> int:
         temperature=arguments.temperature,
         seed=arguments.seed,
     )
-    output.parent.mkdir(parents=True, exist_ok=True)
-    if output.suffix == ".npy":
-        np.save(output, samples)
-    else:
-        from genzoo import plotting
+    with replaced_file(output) as file:
+        if output.suffix == ".npy":
+            np.save(file, samples)
+        else:
+            from genzoo import plotting
 
-        plotting.samples(samples).figure.savefig(output, dpi=120)
+            plotting.samples(samples).figure.savefig(file, dpi=120)
     print(f"{len(samples)} samples of shape {samples.shape[1:]}, {samples.dtype}: {output}")
     return 0
 
