@@ -11,7 +11,7 @@ from genzoo.applications.ensemble import DensityEnsemble
 from genzoo.applications.options import ModelOptions
 from genzoo.applications.scores import SCORES, default_score
 from genzoo.applications.tables import TablePreprocessor
-from genzoo.applications.training import make_model, train
+from genzoo.applications.training import make_model, takes_sequences, train
 from genzoo.core import checks
 from genzoo.core.errors import InvalidInputError
 from genzoo.core.model import GenerativeModel
@@ -27,8 +27,8 @@ class AnomalyDetector(OutlierMixin, ModelOptions):
     The default model is `DensityEnsemble`, for tables: it has no settings to tune. Any other is a
     registered name or a genzoo model; a model that is already fitted is used as it is, and `fit`
     only learns the threshold. Tables [n, D] pass through a `TablePreprocessor`, whose Jacobian
-    enters the score; images and other shapes go to the model as they are, and so do lists of
-    sequences, for models that take them.
+    enters the score; images and other shapes go to the model as they are. To a model of sequences
+    each element of a list, or of an array [n, T] or [n, T, D], is a sequence.
 
     The threshold and the p-values rest on rows that the model has not seen: the default scores
     each training row by members that left it out; for other models `fit` holds out
@@ -104,7 +104,7 @@ class AnomalyDetector(OutlierMixin, ModelOptions):
 
         Args:
             X: Rows: a table [n, D] of numbers, text and missing values; an array
-                [n, *event_shape]; or a list of sequences.
+                [n, *event_shape]; or sequences, as a list or an array.
             y: Ignored.
 
         Raises:
@@ -143,7 +143,8 @@ class AnomalyDetector(OutlierMixin, ModelOptions):
 
     def _adopt(self, X: Any) -> None:
         """Decide what comes between the rows and the model."""
-        self._is_table = not _is_sequences(X) and np.asarray(X).ndim <= 2
+        self._is_sequential = not self._is_default and takes_sequences(self.model)
+        self._is_table = not self._is_sequential and _rank(X) <= 2
         fitted = isinstance(self.model, GenerativeModel) and self.model.data_spec is not None
         preprocessing = self.preprocessing
         if isinstance(preprocessing, str):
@@ -160,14 +161,14 @@ class AnomalyDetector(OutlierMixin, ModelOptions):
         self.preprocessor_ = None if preprocessing is None else clone(preprocessing)
         if self._is_default and not self._is_table:
             raise InvalidInputError(
-                "Expected a table [n, D] with the default model. Received: "
-                f"X of shape {np.shape(X) if not _is_sequences(X) else 'sequences'}. Name a model, "
-                "such as 'realnvp' or 'vae_cnn' for images, or flatten the rows."
+                f"Expected a table [n, D] with the default model. Received: X of shape "
+                f"{np.shape(X)}. Name a model, such as 'realnvp' or 'vae_cnn' for images or "
+                "'hidden_markov_model' for sequences, or flatten the rows."
             )
 
     def _validate(self, X: Any, reset: bool) -> Any:
-        if _is_sequences(X):
-            return list(X)
+        if self._is_sequential:
+            return [checks.check_numeric(sequence, f"X[{i}]") for i, sequence in enumerate(X)]
         if not self._is_table:
             return checks.check_array(X, np.shape(X)[1:] if reset else self._event_shape, "X")
         table = self.preprocessor_
@@ -338,12 +339,14 @@ class AnomalyDetector(OutlierMixin, ModelOptions):
 _MIDDLE = np.array(0.5)
 
 
-def _is_sequences(X: Any) -> bool:
-    """Return whether X is a list of arrays of their own lengths."""
-    if not isinstance(X, (list, tuple)) or not len(X):
-        return False
-    shapes = {np.shape(sequence) for sequence in X}
-    return len(shapes) > 1 or len(next(iter(shapes))) > 1
+def _rank(X: Any) -> int:
+    try:
+        return np.asarray(X).ndim
+    except ValueError:
+        raise InvalidInputError(
+            "Expected rows of one shape. Received: X, a list of arrays of different shapes. "
+            "Sequences need a model of sequences, such as 'hidden_markov_model'."
+        ) from None
 
 
 def _take(X: Any, rows: np.ndarray) -> Any:

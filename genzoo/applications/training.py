@@ -8,7 +8,7 @@ import numpy as np
 from genzoo.core import checks
 from genzoo.core.errors import InvalidInputError
 from genzoo.core.model import GenerativeModel
-from genzoo.core.registry import build
+from genzoo.core.registry import build, model_class
 
 _STEPS = 3000
 _MOST_EPOCHS = 400
@@ -27,6 +27,12 @@ def mixture_options(num_rows: int, width: int, most: int = _MOST_COMPONENTS) -> 
     """
     bearable = num_rows // (_ROWS_A_PARAMETER * width)
     return {"num_components": int(np.clip(bearable, 1, most)), "reg_covar": 0.02, "tol": 1e-2}
+
+
+def takes_sequences(model: str | GenerativeModel) -> bool:
+    """Return whether the examples of a model, or of a registered name, are sequences."""
+    kind = model_class(model) if isinstance(model, str) else type(model)
+    return getattr(kind, "takes_sequences", False)
 
 
 def make_model(

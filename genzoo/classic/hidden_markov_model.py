@@ -97,6 +97,7 @@ class HiddenMarkovModel(TrainableChain):
 
     takes_missing = True
     takes_scalars = True
+    takes_sequences = True
 
     # Outside
 

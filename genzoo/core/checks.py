@@ -134,6 +134,23 @@ def check_finite(x: np.ndarray, name: str, *, missing: bool = False) -> None:
             )
 
 
+def check_numeric(x: Any, name: str) -> np.ndarray:
+    """Return `x` as an array of numbers (float, integer or bool) of any shape."""
+    try:
+        array = np.asanyarray(x)
+    except ValueError as error:
+        raise InvalidInputError(
+            f"Expected {name} to be one array. Received: rows of different lengths ({error})."
+        ) from None
+    if array.dtype.kind not in "bfiu":
+        raise InvalidInputError(
+            f"Expected {name} to hold numbers (float, integer or bool). Received: {name}.dtype="
+            f"{array.dtype}. Encode text and categories as numbers first, for example by "
+            "np.unique(values, return_inverse=True)."
+        )
+    return array
+
+
 def check_array(
     x: Any, event_shape: tuple[int, ...], name: str = "x", *, missing: bool = False
 ) -> np.ndarray:
@@ -141,18 +158,7 @@ def check_array(
 
     With `missing`, NaN stands for a missing value and passes.
     """
-    try:
-        array = np.asanyarray(x)
-    except ValueError as error:
-        raise InvalidInputError(
-            f"Expected {name} to be one array of shape (n, {_shown(event_shape)}). "
-            f"Received: rows of different lengths ({error})."
-        ) from None
-    if array.dtype.kind not in "bfiu":
-        raise InvalidInputError(
-            f"Expected {name} to hold numbers (float, integer or bool). "
-            f"Received: {name}.dtype={array.dtype}. Encode text and categories as numbers first."
-        )
+    array = check_numeric(x, name)
     if array.ndim and len(array) == 0:
         raise InvalidInputError(
             f"Expected {name} to have at least one row. Received: {name}.shape={array.shape}"

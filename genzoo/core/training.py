@@ -136,6 +136,8 @@ class TrainableModel(keras.Model):
     takes_sample_weight = False
     # whether an example may be a single number, event_shape=()
     takes_scalars = False
+    # whether an example is a sequence of steps, event_shape the shape of one
+    takes_sequences = False
 
     def __init_subclass__(cls, **arguments: Any):
         super().__init_subclass__(**arguments)
