@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
+from hmmlearn import hmm
 
 import genzoo
 from genzoo.applications import AnomalyDetector
@@ -37,3 +39,126 @@ def test_a_detector_says_who_takes_sequences():
         AnomalyDetector().fit(np.zeros((8, 3, 2)))
     with pytest.raises(genzoo.GenzooError, match=r"X\[1\].*numbers"):
         AnomalyDetector("hidden_markov_model").fit([[1.0, 2.0], ["a", "b"]])
+
+
+COIN = {
+    "startprob": [0.6, 0.4],
+    "transmat": [[0.9, 0.1], [0.2, 0.8]],
+    "emissionprob": [[0.5, 0.5, 0.0], [0.1, 0.9, 0.0]],
+}
+
+
+def coins(levels=3, **arguments):
+    return genzoo.HiddenMarkovModel(
+        (), num_states=2, emission="categorical", levels=levels, **arguments
+    )
+
+
+@pytest.mark.parametrize("method", ["predict_proba", "decode", "predict", "forecast", "fit"])
+def test_an_impossible_symbol_is_named(method):
+    """Neither posteriors of zeros, nor NaN, nor a path of states."""
+    model = coins(parameters_init=COIN)
+    sequences = [np.array([0, 1, 1]), np.array([0, 1, 2, 0, 1]), np.array([1, 0])]
+    more = {"forecast": {"steps": 2}, "fit": {"verbose": 0}}.get(method, {})
+    with pytest.raises(
+        genzoo.GenzooError, match=r"sequence 1 with 2 at step 2, which no state emits.*prior=1.1"
+    ):
+        getattr(model, method)(sequences, **more)
+    assert np.isfinite(model.log_prob(sequences)).tolist() == [True, False, True]
+    # what is possible keeps its value
+    getattr(model, method)(sequences[::2], **more)
+
+
+def test_an_impossible_order_is_named():
+    left_right = {**COIN, "startprob": [1.0, 0.0], "transmat": [[0.5, 0.5], [0.0, 1.0]]}
+    left_right["emissionprob"] = [[1.0, 0.0, 0.0], [0.0, 0.5, 0.5]]
+    model = coins(parameters_init=left_right)
+    with pytest.raises(genzoo.GenzooError, match=r"sequence 0 with 0 at step 3.*may come there"):
+        model.decode([[0, 1, 2, 0]])
+    with pytest.raises(genzoo.GenzooError, match=r"at step 0.*may come there"):
+        model.predict_proba([[1, 1]])
+
+
+def test_an_impossible_count_is_named():
+    model = genzoo.HiddenMarkovModel((2,), num_states=2, emission="poisson")
+    chain = {name: COIN[name] for name in ("startprob", "transmat")}
+    model.set_parameters(**chain, rates=[[1.0, 0.0], [2.0, 0.0]])
+    with pytest.raises(genzoo.GenzooError, match=r"\[0, 1\] at step 1.*rates"):
+        model.forecast([[[3, 0], [0, 1]]], 1)
+
+
+def test_a_prior_makes_unseen_symbols_possible():
+    x = np.random.default_rng(0).integers(0, 2, size=(20, 15))
+    model = coins(emission_prior=1.1, seed=0)
+    model.fit(x, epochs=3, verbose=0)
+    forecast = model.forecast([[0, 2, 1]], 2)
+    np.testing.assert_allclose(forecast.mean.sum(axis=-1), 1.0, rtol=1e-5)
+
+
+def test_parameters_set_by_hand_need_no_fit():
+    model = coins(parameters_init=COIN, seed=0)
+    theirs = hmm.CategoricalHMM(2)
+    theirs.startprob_, theirs.transmat_, theirs.emissionprob_ = map(np.array, COIN.values())
+    x = model.sample(4, length=50, seed=0)
+    for one in x:
+        assert model.score(one) == pytest.approx(theirs.score(one[:, None]), rel=1e-5)
+    drawn = model.sample(200, length=100, seed=1)
+    # stationary: 2/3 and 1/3
+    assert np.mean(drawn == 0) == pytest.approx((2 * 0.5 + 0.1) / 3, abs=0.01)
+    part = {"emissionprob": COIN["emissionprob"]}
+    with pytest.raises(genzoo.GenzooError, match="fit"):
+        coins(parameters_init=part).sample(1, length=2)
+    rest = coins(parameters_init=part)
+    rest.set_parameters(startprob=COIN["startprob"], transmat=COIN["transmat"])
+    np.testing.assert_array_equal(rest.log_prob(x), model.log_prob(x))
+
+
+@pytest.mark.parametrize("kind", ["full", "tied", "diag", "spherical", "categorical", "poisson"])
+def test_hmmlearn_models_set_by_hand_convert(kind):
+    random = np.random.default_rng(0)
+    if kind == "categorical":
+        theirs = hmm.CategoricalHMM(2)
+        theirs.emissionprob_ = np.array([[0.5, 0.5], [0.1, 0.9]])
+        x = random.integers(0, 2, size=(30, 1))
+    elif kind == "poisson":
+        theirs = hmm.PoissonHMM(2)
+        theirs.lambdas_ = np.array([[2.0, 1.0], [5.0, 0.5]])
+        x = random.poisson(2.0, size=(30, 2))
+    else:
+        theirs = hmm.GaussianHMM(2, covariance_type=kind)
+        theirs.means_ = np.array([[0.0, 1.0], [3.0, -1.0]])
+        matrix = np.array([[2.0, 0.5], [0.5, 1.0]])
+        theirs.covars_ = {
+            "full": np.stack([matrix, 2 * matrix]), "tied": matrix,
+            "diag": np.array([[1.0, 2.0], [3.0, 0.5]]), "spherical": np.array([1.0, 2.0]),
+        }[kind]  # fmt: skip
+        x = random.normal(size=(30, 2))
+    theirs.startprob_ = np.array([0.6, 0.4])
+    with pytest.raises(genzoo.GenzooError, match="transmat_"):
+        genzoo.HiddenMarkovModel.from_hmmlearn(theirs)
+    theirs.transmat_ = np.array([[0.9, 0.1], [0.2, 0.8]])
+    ours = genzoo.HiddenMarkovModel.from_hmmlearn(theirs)
+    assert ours.sample(3, length=4, seed=0).shape == (3, 4, x.shape[1])
+    assert ours.score(x) == pytest.approx(theirs.score(x), rel=1e-9)
+
+
+def test_sequences_that_are_none_are_named():
+    vectors = genzoo.HiddenMarkovModel((2,), num_states=2)
+    for model, x, told in (
+        (coins(), [["a", "b"], ["b"]], r"x\[0\] to hold numbers.*np\.unique"),
+        (coins(), [[0, 1], [], [1]], r"x\[1\] to have at least one step.*\(0,\)"),
+        (vectors, [[[0, 1], [1, 2]], [[0, 1], [1]]], r"x\[1\] to be one array.*lengths"),
+        (vectors, [np.ones((3, 2)), np.ones((0, 2))], r"x\[1\] to have at least one step"),
+        (coins(), [0, 1, 1], r"\(steps,\).*single sequence as one array"),
+    ):
+        with pytest.raises(genzoo.GenzooError, match=told):
+            model.fit(x, verbose=0)
+
+
+def test_arrays_of_arrays_are_sequences():
+    lists = [np.array([0, 1]), np.array([0, 1, 1])]
+    model = coins(parameters_init=COIN)
+    objects = np.empty(2, object)
+    objects[:] = lists
+    for same in (objects, tf.ragged.constant([row.tolist() for row in lists])):
+        np.testing.assert_array_equal(model.log_prob(same), model.log_prob(lists))

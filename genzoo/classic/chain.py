@@ -134,6 +134,11 @@ class HiddenChain(EMModel):
 
     # Parameters
 
+    def _check_fitted(self, method):
+        if self.data_spec is None and set(self.parameters_init) == set(self._shapes()):
+            self.set_parameters()
+        super()._check_fitted(method)
+
     @property
     def startprob_(self) -> np.ndarray:
         return self._get_parameter("startprob")
@@ -198,6 +203,7 @@ class HiddenChain(EMModel):
         """
         given = self._check_parameters(parameters, "set_parameters()")
         if self.data_spec is None:
+            given = {**self.parameters_init, **given}
             missing = sorted(set(self._shapes()) - set(given))
             if missing:
                 raise NotFittedError(

@@ -12,12 +12,16 @@ from genzoo.classic.emissions import proportions
 from genzoo.classic.sequences import SequenceData, SequenceStream
 from genzoo.core import checks
 from genzoo.core.batches import check_batch_size
-from genzoo.core.errors import InvalidInputError
+from genzoo.core.errors import ImpossibleDataError, InvalidInputError
 from genzoo.core.random import make_seed
 from genzoo.core.replicas import PartFunction
 from genzoo.core.spec import DataSpec
 
 _CHAIN = ("startprob", "transmat")
+_FEWER_ZEROS = (
+    "Fit a model with transmat_prior, startprob_prior and emission_prior above 1, such as 1.1, of "
+    "another topology, or from parameters_init with fewer zeros."
+)
 _OBSERVE_AT_A_TIME = 4096
 
 
@@ -54,19 +58,26 @@ class TrainableChain(HiddenChain):
     def _step_log_probs(self, x, lengths, mask):
         return recursions.step_log_probs(*self._inputs(x, lengths, mask)[0])
 
+    # an impossible sequence has no states: NaN, or -1 of a path, says so
+
     def _posteriors(self, x, lengths, mask):
-        return recursions.expectations(*self._inputs(x, lengths, mask)[0])[1]
+        inputs, _, _ = self._inputs(x, lengths, mask)
+        log_prob, posterior, _ = recursions.expectations(*inputs)
+        possible = tf.math.is_finite(log_prob)[:, None, None]
+        return tf.where(possible, posterior, posterior.dtype.as_numpy_dtype(np.nan))
 
     def _paths(self, x, lengths, mask):
-        return recursions.viterbi(*self._inputs(x, lengths, mask)[0])
+        path, log_prob = recursions.viterbi(*self._inputs(x, lengths, mask)[0])
+        return tf.where(tf.math.is_finite(log_prob)[:, None], path, -1)
 
     def _path_log_probs(self, x, lengths, mask):
-        inputs, _, _ = self._inputs(x, lengths, mask)
-        path = recursions.viterbi(*inputs)
-        return tf.cast(recursions.path_log_probs(*inputs, path), self.float_dtype)
+        log_prob = recursions.viterbi(*self._inputs(x, lengths, mask)[0])[1]
+        return tf.cast(log_prob, self.float_dtype)
 
     def _last_filtered(self, x, lengths, mask):
-        return recursions.last_filtered(*self._inputs(x, lengths, mask)[0])
+        last = recursions.last_filtered(*self._inputs(x, lengths, mask)[0])
+        possible = tf.reduce_sum(last, axis=-1, keepdims=True) > 0.5
+        return tf.where(possible, last, last.dtype.as_numpy_dtype(np.nan))
 
     def _of_raw(self, function, x, lengths=None):
         """Apply a function of `x, lengths, mask` to raw data of a user's, in graph."""
@@ -115,10 +126,9 @@ class TrainableChain(HiddenChain):
 
     def _maximize(self, statistics):
         if not np.isfinite(statistics["log_prob"]):
-            raise InvalidInputError(
+            raise ImpossibleDataError(
                 "Expected sequences that are possible under the model. Received: a likelihood of "
-                "zero. Start from parameters_init with fewer zeros, choose another topology, or "
-                "raise emission_prior above 1."
+                f"zero. {_FEWER_ZEROS}"
             )
         old = {name: np.asarray(value, np.float64) for name, value in self.parameters().items()}
         sticky = self.sticky * np.eye(self.num_states)
@@ -245,6 +255,30 @@ class TrainableChain(HiddenChain):
             data, batch_size, lambda parts: graph.run(self.distribute_strategy, parts)
         )
 
+    def _check_possible(self, data: SequenceData, results: list[np.ndarray], plan) -> None:
+        """Refuse a sequence whose results begin with NaN, -inf or -1: it is impossible."""
+        firsts = [result.reshape(len(result), -1)[:, 0] for result in results]
+        found = data.join_sequences(firsts, plan)
+        impossible = ~np.isfinite(found) if found.dtype.kind == "f" else found < 0
+        if not impossible.any():
+            return
+        i = int(np.argmax(impossible))
+        sequence = data.take(i)
+        (log_probs,), _ = self._map("step_log_prob", self._step_log_probs, sequence, 1)
+        step = int(np.argmin(np.isfinite(log_probs[0])))
+        x, mask = sequence.rows["x"][[step]], sequence.mask[[step]]
+        flat = mask.reshape(1, -1) if mask.ndim > 1 else mask
+        emitted = self._emission.log_prob(
+            self._emission_weights(), tf.constant(x.reshape(1, -1)), tf.constant(flat)
+        )
+        somewhere = np.isfinite(emitted).any()
+        raise ImpossibleDataError(
+            "Expected sequences that are possible under the model. Received: sequence "
+            f"{i} with {x[0].tolist()} at step {step}, which no state "
+            f"{'that may come there ' if somewhere else ''}emits. "
+            f"{_FEWER_ZEROS if somewhere else self._emission.remedy}"
+        )
+
     # Training
 
     def fit(
@@ -296,14 +330,14 @@ class TrainableChain(HiddenChain):
             self.sequence_length_ = max(round(data.lengths.mean()), 1)
         arguments.update(batch_size=batch_size, steps_per_epoch=steps_per_epoch)
         if self.data_spec is not None:
-            return super().fit(data, validation_data=validation_data, **arguments)
+            return self._run(data, validation_data=validation_data, **arguments)
         best = None
         for restart in range(self.n_init):
             self._restart = restart
             if restart:
                 with self.distribute_strategy.scope():
                     self._adapt(data, self.data_spec, batch_size or _OBSERVE_AT_A_TIME)
-            history = super().fit(data, validation_data=validation_data, **arguments)
+            history = self._run(data, validation_data=validation_data, **arguments)
             if best is None or self.lower_bound_ > best["lower_bound_"]:
                 best = {
                     "weights": self.get_weights(),
@@ -318,6 +352,17 @@ class TrainableChain(HiddenChain):
             for name in ("lower_bound_", "converged_", "n_iter_"):
                 setattr(self, name, best[name])
         return best["history"]
+
+    def _run(self, data, **arguments):
+        """Run EM on data that passed the door."""
+        try:
+            return super().fit(data, **arguments)
+        except ImpossibleDataError:
+            if isinstance(data, SequenceData):
+                real = self._to_floats(data, noise_seed(0, 0))
+                size = data.usual_batch_size(self._emission.values_a_step)
+                self._check_possible(real, *self._map("log_prob", self._log_probs, real, size))
+            raise
 
     def adapt(
         self,

@@ -46,6 +46,8 @@ class Emission:
     counts = False
     # whether single values of a step may be missing
     parts_missing = False
+    # what to do about a step that no state emits
+    remedy: str
 
     def __init__(self, settings: Settings):
         self.settings = settings
@@ -159,10 +161,17 @@ class Emission:
         return loop[1]
 
 
+_SEEN_BEFOREHAND = (
+    "Training never showed it, or zeros were set: fit a model with emission_prior above 1, such as "
+    "emission_prior=1.1."
+)
+
+
 class Categorical(Emission):
     """One of M symbols: probabilities `emissionprob` [K, M]."""
 
     counts = True
+    remedy = _SEEN_BEFOREHAND
 
     def __init__(self, settings):
         super().__init__(settings)
@@ -214,6 +223,7 @@ class Multinomial(Emission):
     """Counts of D symbols in a number of trials: probabilities `emissionprob` [K, D]."""
 
     counts = True
+    remedy = _SEEN_BEFOREHAND
 
     def shapes(self):
         return {"emissionprob": (self.settings.num_states, self.settings.event_size)}
@@ -268,6 +278,7 @@ class Poisson(Emission):
 
     counts = True
     parts_missing = True
+    remedy = "Its rates are 0 in every state: set rates above 0 by set_parameters."
 
     def shapes(self):
         return {"rates": (self.settings.num_states, self.settings.event_size)}

@@ -16,6 +16,7 @@ class Gaussian(Emission):
     """
 
     parts_missing = True
+    remedy = "It is too far from all means to have a density: look for errors in the data."
 
     def __init__(self, settings):
         super().__init__(settings)

@@ -66,7 +66,7 @@ class HiddenMarkovModel(TrainableChain):
         emission_prior: Parameter of the Dirichlet prior of symbols and mixture weights.
         parameters_init: Parameters to start from, by name without the underscore, such as
             `{"transmat": ...}`; others start from k-means clusters of up to 20,000 steps.
-            A probability of zero remains zero.
+            A probability of zero remains zero. A model that has all of them needs no `fit`.
         fixed: Parameters that `fit` leaves alone: names, or a dict of names and booleans, true
             where a parameter is fixed (an array of its shape, or of its leading axes).
         n_init: Starts of the first `fit`, of which the likeliest result is kept.
@@ -115,10 +115,12 @@ class HiddenMarkovModel(TrainableChain):
     ) -> Any:
         """Return log p(x) of each sequence in nats; see `likelihood` for its kind.
 
+        It is -inf where a sequence is impossible, as with a symbol that training never showed.
+
         Args:
             x, lengths, mask: Sequences; see the class.
             per_step: Whether to return log p(x_t | x_1, ..., x_t-1) of each step instead; they
-                sum to log p(x).
+                sum to log p(x), and are -inf from the first impossible step on.
             num_samples: Draws of the noise that integers get where they stand for real numbers;
                 see `DensityModel.log_prob`. With `per_step` there is one.
             batch_size: Sequences at a time on each replica; it does not change the result.
@@ -205,12 +207,15 @@ class HiddenMarkovModel(TrainableChain):
 
         Returns:
             In the form of x, K values a step.
+
+        Raises:
+            InvalidInputError: As `log_prob`, and for a sequence that is impossible.
         """
         data, batch_size = self._real_sequences("predict_proba", x, lengths, mask, batch_size)
         data = self._to_floats(data, noise_seed(seed, 0))
-        return data.join_steps(
-            *self._map("predict_proba", self._posteriors, data, batch_size), np.nan
-        )
+        parts = self._map("predict_proba", self._posteriors, data, batch_size)
+        self._check_possible(data, *parts)
+        return data.join_steps(*parts, np.nan)
 
     def decode(
         self,
@@ -231,11 +236,16 @@ class HiddenMarkovModel(TrainableChain):
         Returns:
             States, int32, in the form of x; with `return_log_prob` a pair.
 
+        Raises:
+            InvalidInputError: As `log_prob`, and for a sequence that is impossible.
+
         Reference: Viterbi, Error bounds for convolutional codes, 1967.
         """
         data, batch_size = self._real_sequences("decode", x, lengths, mask, batch_size)
         data = self._to_floats(data, noise_seed(seed, 0))
-        states = data.join_steps(*self._map("decode", self._paths, data, batch_size), -1)
+        parts = self._map("decode", self._paths, data, batch_size)
+        self._check_possible(data, *parts)
+        states = data.join_steps(*parts, -1)
         if not return_log_prob:
             return states
         parts = self._map("decode_log_prob", self._path_log_probs, data, batch_size)
@@ -264,12 +274,16 @@ class HiddenMarkovModel(TrainableChain):
             steps: Number of steps ahead.
             num_samples: Continuations to draw for each sequence.
             temperature, seed: As in `sample`.
+
+        Raises:
+            InvalidInputError: As `log_prob`, and for a sequence that is impossible.
         """
         steps = checks.check_int(steps, "steps")
         num_samples = checks.check_int(num_samples, "num_samples", minimum=0)
         data, batch_size = self._real_sequences("forecast", x, lengths, mask, batch_size)
         data = self._to_floats(data, noise_seed(0, 0))
         parts = self._map("filter", self._last_filtered, data, batch_size)
+        self._check_possible(data, *parts)
         last = data.join_sequences(*parts).astype(np.float64)
         values = {name: np.asarray(v, np.float64) for name, v in self.parameters().items()}
         state_proba = np.empty((len(data), steps, self.num_states))
@@ -425,7 +439,8 @@ class HiddenMarkovModel(TrainableChain):
 
         `log_prob(x)`, `predict_proba(x)` and `decode(x)` of padded sequences [n, T, *event_shape];
         `..._with_lengths(x, lengths)`, lengths int32 [n]; `sample(n, seed)` of the usual length and
-        `sample_with_length(n, seed, length)`.
+        `sample_with_length(n, seed, length)`. Posteriors of an impossible sequence are NaN, its
+        path is -1.
         """
         x = tf.TensorSpec([None, None, *self.event_shape], self.sample_dtype, name="x")
         lengths = tf.TensorSpec([None], tf.int32, name="lengths")

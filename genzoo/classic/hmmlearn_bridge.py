@@ -33,15 +33,19 @@ def arguments_of(model: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
             f"Expected one of hmmlearn's {shown}. Received: a {type(model).__name__}"
         )
     names = _KINDS[emission][1]
-    missing = [attribute for attribute, _ in names.values() if not hasattr(model, attribute)]
+    attributes = {name: attribute for name, (attribute, _) in names.items()}
+    if emission == "gaussian":
+        # as set: the property makes them matrices, and fails where no fit counted the columns
+        attributes["covariances"] = "_covars_"
+    missing = [name.lstrip("_") for name in attributes.values() if not hasattr(model, name)]
     if missing:
         raise NotFittedError(
-            f"Expected a fitted {type(model).__name__}. Received: one without "
-            f"{', '.join(missing)}. Call its fit first."
+            f"Expected a {type(model).__name__} with parameters. Received: one without "
+            f"{', '.join(missing)}. Call its fit, or set them."
         )
     parameters = {
         name: np.asarray(getattr(model, attribute), np.float64)
-        for name, (attribute, _) in names.items()
+        for name, attribute in attributes.items()
     }
     arguments = {
         "num_states": model.n_components,
@@ -55,14 +59,14 @@ def arguments_of(model: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         arguments["covariance_type"] = model.covariance_type
         arguments["event_shape"] = parameters["means"].shape[-1:]
     if emission == "gaussian":
-        covariances = np.asarray(model._covars_, np.float64)
+        covariances = parameters["covariances"]
         spherical = model.covariance_type == "spherical" and covariances.ndim == 2
         parameters["covariances"] = covariances[:, 0] if spherical else covariances
     elif emission == "gaussian_mixture":
         arguments["num_components"] = model.n_mix
         arguments["emission_prior"] = _one(model.weights_prior)
     elif emission == "categorical":
-        arguments["event_shape"], arguments["levels"] = (1,), model.n_features
+        arguments["event_shape"], arguments["levels"] = (1,), parameters["emissionprob"].shape[1]
         arguments["emission_prior"] = _one(model.emissionprob_prior)
     elif emission == "multinomial":
         arguments["event_shape"] = (parameters["emissionprob"].shape[1],)

@@ -89,8 +89,12 @@ def expectations(start, transition, log_emission, observed, lengths, block=None)
 
 
 @Compiled
-def viterbi(start, transition, log_emission, observed, lengths, block=None) -> tf.Tensor:
-    """Return the likeliest path of states, int32 [B, T]; past the end it stays where it is."""
+def viterbi(start, transition, log_emission, observed, lengths, block=None):
+    """Return the likeliest path of states z and how likely it is.
+
+    Returns:
+        z, int32 [B, T], which past the end stays where it is; log p(x, z), summed in float64, [B].
+    """
     log_emission, valid = _prepare(log_emission, observed, lengths)
     log_transition = tf.math.log(transition)
     first = stepwise.relative(tf.math.log(start) + log_emission[0])
@@ -106,18 +110,10 @@ def viterbi(start, transition, log_emission, observed, lengths, block=None) -> t
         whole,
         lambda length: blocks.best_path(first, log_transition, log_emission, valid, length),
     )
-    return tf.transpose(path)
-
-
-@Compiled
-def path_log_probs(start, transition, log_emission, observed, lengths, path) -> tf.Tensor:
-    """Return log p(x, z) of paths z [B, T], summed in float64, [B]."""
-    log_emission, valid = _prepare(log_emission, observed, lengths)
-    path = tf.transpose(path)
     emitted = tf.gather(log_emission, path, axis=2, batch_dims=2)
-    moved = tf.gather_nd(tf.math.log(transition), tf.stack([path[:-1], path[1:]], axis=-1))
+    moved = tf.gather_nd(log_transition, tf.stack([path[:-1], path[1:]], axis=-1))
     steps = tf.concat([tf.gather(tf.math.log(start), path[:1]), moved], axis=0) + emitted
-    return _total(steps, valid)
+    return tf.transpose(path), _total(steps, valid)
 
 
 @Compiled

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from genzoo.core.batches import ArrayData, Batch, StreamData, check_rows
-from genzoo.core.checks import check_share
+from genzoo.core.checks import check_numeric, check_share
 from genzoo.core.errors import InvalidInputError
 from genzoo.core.random import uniform_rows
 
@@ -45,6 +45,12 @@ class SequenceData(ArrayData):
     def with_steps(self, steps: Any) -> "SequenceData":
         """Return the same sequences with other steps in place of theirs."""
         return SequenceData(steps, self.lengths, self.mask, self.form, self.width)
+
+    def take(self, i: int) -> "SequenceData":
+        """Return sequence i alone."""
+        ((start, length),) = self._spans([i])
+        own = slice(start, start + length)
+        return SequenceData(self.rows["x"][own], [length], self.mask[own])
 
     def split(self, fraction):
         check_share(fraction, "validation_split")
@@ -300,6 +306,9 @@ def door(
         InvalidInputError: For anything else.
     """
     form, width = "concatenated", 0
+    of_arrays = isinstance(x, np.ndarray) and x.dtype == object and x.ndim == 1
+    if of_arrays or isinstance(x, tf.RaggedTensor):
+        x = list(x)
     if isinstance(x, (list, tuple)):
         form = "list"
         if lengths is not None:
@@ -310,7 +319,7 @@ def door(
         steps, lengths = _join(x, event_shape, "x")
         mask = None if mask is None else _join(mask, (), "mask")[0]
     else:
-        steps = _as_array(x)
+        steps = _as_array(x, "x")
         if steps.ndim == len(event_shape) + 2:
             form, width = "padded", steps.shape[1]
             lengths = _check_lengths(lengths, len(steps), width)
@@ -331,10 +340,10 @@ def door(
                     f"sum {lengths.sum()} with x.shape={steps.shape}"
                 )
     if steps.shape[1:] != event_shape or steps.ndim == 0:
-        shown = ", ".join(str(n) for n in event_shape)
+        one = _shown("steps", *event_shape)
         raise InvalidInputError(
-            f"Expected x of shape (n, steps, {shown}) or (steps, {shown}), or a list of arrays "
-            f"of shape (steps, {shown}). Received: x.shape={np.shape(x)}. Reshape the data, or "
+            f"Expected x of shape {_shown('n', 'steps', *event_shape)} or {one}, or a list of "
+            f"arrays of shape {one}. Received: x.shape={np.shape(x)}. Reshape the data, or "
             "build the model with the event_shape of one step."
         )
     lengths = [len(steps)] if lengths is None else lengths
@@ -348,17 +357,16 @@ def door(
     return SequenceData(steps, lengths, observed, form, width)
 
 
-def _as_array(x: Any) -> np.ndarray:
-    array = np.asanyarray(x)
-    if array.dtype.kind not in "bfiu":
-        raise InvalidInputError(
-            "Expected x to hold numbers (float, integer or bool). "
-            f"Received: x.dtype={array.dtype}. Encode text and categories as numbers first."
-        )
+def _shown(*axes: Any) -> str:
+    return str(axes).replace("'", "")
+
+
+def _as_array(x: Any, name: str) -> np.ndarray:
+    array = check_numeric(x, name)
     if array.ndim and array.size == 0:
         raise InvalidInputError(
-            f"Expected x to have at least one row of at least one step. "
-            f"Received: x.shape={array.shape}"
+            f"Expected {name} to have at least one step. Received: {name}.shape={array.shape}. "
+            "Leave empty sequences out."
         )
     return array
 
@@ -370,18 +378,11 @@ def _join(sequences: Any, event_shape: tuple[int, ...], name: str):
         )
     arrays = []
     for i, sequence in enumerate(sequences):
-        try:
-            array = _as_array(sequence)
-        except ValueError as error:
-            raise InvalidInputError(
-                f"Expected {name} to be a list of arrays. Received: {name}[{i}], with rows of "
-                f"different lengths ({error})."
-            ) from None
+        array = _as_array(sequence, f"{name}[{i}]")
         if array.ndim != len(event_shape) + 1 or array.shape[1:] != event_shape:
-            shown = ", ".join(str(n) for n in event_shape)
             raise InvalidInputError(
-                f"Expected {name} to be a list of arrays of shape (steps, {shown}). Received: "
-                f"{name}[{i}].shape={array.shape}"
+                f"Expected {name} to be a list of arrays of shape {_shown('steps', *event_shape)}. "
+                f"Received: {name}[{i}].shape={array.shape}. Pass a single sequence as one array."
             )
         arrays.append(array)
     return np.concatenate(arrays), np.array([len(array) for array in arrays])

@@ -9,6 +9,10 @@ class InvalidInputError(GenzooError, ValueError):
     """Data or an argument of the wrong shape, dtype, range or value."""
 
 
+class ImpossibleDataError(InvalidInputError):
+    """Data that have probability zero under the model."""
+
+
 class UnknownNameError(GenzooError, ValueError):
     """A model, data set or option name that does not exist."""
 
