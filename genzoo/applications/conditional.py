@@ -23,7 +23,11 @@ Draw = Callable[[GenerativeModel, np.ndarray, np.ndarray, int, int], np.ndarray]
 
 def exact(model, x, start, num_draws, seed) -> np.ndarray:
     """Return draws of the exact conditional, for models that have `condition`."""
-    return np.asarray(model.condition(x).sample(num_draws, seed=seed))
+    parts = [
+        model.condition(x[first : first + _ROWS_AT_A_TIME]).sample(num_draws, seed=seed + first)
+        for first in range(0, len(x), _ROWS_AT_A_TIME)
+    ]
+    return np.concatenate(parts, axis=1)
 
 
 def pseudo_gibbs(model, x, start, num_draws, seed) -> np.ndarray:

@@ -1,10 +1,34 @@
 """What a mixture of normals says of missing values, given those that were seen."""
 
-from typing import Any
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
 from genzoo.core.checks import check_int, check_seed
+
+_VALUES_A_BLOCK = 2**22
+
+
+class _Block(NamedTuple):
+    """Rows that miss much the same number of values, b of them, in P patterns.
+
+    Attributes:
+        rows: Their numbers, [b].
+        pattern: That of each row, [b].
+        columns: The columns that each pattern misses, [P, m]; other ones beside, if it misses less.
+        root: Factors of their conditional covariances, [P, K, m, m], zero in the other columns.
+    """
+
+    rows: np.ndarray
+    pattern: np.ndarray
+    columns: np.ndarray
+    root: np.ndarray
+
+    @property
+    def places(self) -> tuple[np.ndarray, np.ndarray]:
+        """Index of the missing values in an array [n, D]."""
+        return self.rows[:, None], self.columns[self.pattern]
 
 
 class ConditionalMixture:
@@ -28,21 +52,30 @@ class ConditionalMixture:
     def __init__(self, x, weights, means, covariances, dtype: str):
         self._x, self._dtype = x, dtype
         rows = x.reshape(len(x), -1).astype(np.float64)
-        k, d = means.shape
-        self.component_means = np.empty((len(rows), k, d))
-        log_joint = np.empty((len(rows), k))
-        missing = np.isnan(rows)
-        patterns, self._pattern = np.unique(missing, axis=0, return_inverse=True)
-        self._pattern = self._pattern.reshape(-1)
-        self._factors = []
-        for i, pattern in enumerate(patterns):
-            mine = self._pattern == i
-            log_joint[mine], self.component_means[mine], factor = _condition(
-                rows[mine], pattern, means, covariances
-            )
-            self._factors.append(factor)
+        missing, num_components = np.isnan(rows), len(means)
+        whitening = np.linalg.inv(np.linalg.cholesky(covariances))
+        precision = np.swapaxes(whitening, 1, 2) @ whitening
+        log_scale = np.log(np.einsum("kdd->kd", whitening)).sum(axis=1)
         with np.errstate(divide="ignore"):
-            log_joint += np.log(weights)
+            log_scale += np.log(weights)
+        # a missing value stands at its mean, until what was seen moves it
+        self.component_means = np.where(missing[:, None], means, rows[:, None])
+        log_joint = np.empty((len(rows), num_components))
+        self._blocks = []
+        for members, patterns, own in _blocks(missing, num_components):
+            columns, root, log_det = _roots(precision, patterns)
+            block = _Block(members, own, columns, root)
+            difference = np.swapaxes(self.component_means[members] - means, 0, 1)  # [K, b, D]
+            slope = np.swapaxes(difference @ precision, 0, 1)  # [b, K, D]
+            at = columns[own][:, None]  # [b, 1, m]
+            pull = np.take_along_axis(slope, at, axis=2)[:, :, None] @ root[own]  # [b, K, 1, m]
+            squares = np.einsum("kbd,bkd->bk", difference, slope) - np.square(pull).sum((2, 3))
+            squares += (~missing[members]).sum(axis=1, keepdims=True) * np.log(2 * np.pi)
+            log_joint[members] = log_scale - log_det[own] - 0.5 * squares
+            moved = (root[own] @ np.swapaxes(pull, 2, 3))[..., 0]  # [b, K, m]
+            places, columns = block.places
+            self.component_means[places, :, columns] -= np.swapaxes(moved, 1, 2)
+            self._blocks.append(block)
         odds = np.exp(log_joint - log_joint.max(axis=1, keepdims=True))
         self.weights = odds / odds.sum(axis=1, keepdims=True)
 
@@ -53,14 +86,22 @@ class ConditionalMixture:
     def variance(self) -> np.ndarray:
         """Return the conditional variance of each value, [n, *event_shape]; 0 where seen."""
         center = np.einsum("nk,nkd->nd", self.weights, self.component_means)[:, None]
-        within = np.stack([np.einsum("kde,kde->kd", f, f) for f in self._factors])[self._pattern]
-        spread = within + (self.component_means - center) ** 2
-        return self._to_data(np.einsum("nk,nkd->nd", self.weights, spread))
+        variance = np.einsum("nk,nkd->nd", self.weights, (self.component_means - center) ** 2)
+        for block in self._blocks:
+            within = np.square(block.root).sum(axis=3)[block.pattern]  # [b, K, m]
+            variance[block.places] += np.einsum("bk,bkm->bm", self.weights[block.rows], within)
+        return self._to_data(variance)
 
     def component_covariances(self, row: int) -> np.ndarray:
         """Return the covariances of a row's components, [K, D, D]; 0 where seen."""
-        factor = self._factors[self._pattern[row]]
-        return factor @ factor.transpose(0, 2, 1)
+        k, d = self.component_means.shape[1:]
+        row = range(len(self.weights))[row]
+        covariances = np.zeros((k, d, d))
+        block = next(block for block in self._blocks if row in block.rows)
+        pattern = block.pattern[block.rows == row][0]
+        root, columns = block.root[pattern], block.columns[pattern]
+        covariances[:, columns[:, None], columns] = root @ np.swapaxes(root, 1, 2)
+        return covariances
 
     def sample(self, num_samples: int | None = None, *, seed: int | None = None) -> np.ndarray:
         """Draw the missing values.
@@ -82,10 +123,9 @@ class ConditionalMixture:
             component = np.minimum(component, k - 1)
             noise = random.normal(size=(n, d))
             draw[:] = self.component_means[np.arange(n), component]
-            for i, factor in enumerate(self._factors):
-                for j in range(k):
-                    mine = (self._pattern == i) & (component == j)
-                    draw[mine] += noise[mine] @ factor[j].T
+            for block in self._blocks:
+                root = block.root[block.pattern, component[block.rows]]  # [b, m, m]
+                draw[block.places] += (root @ noise[block.places][..., None])[..., 0]
         shaped = np.stack([self._to_data(draw) for draw in samples])
         return shaped[0] if num_samples is None else shaped
 
@@ -93,23 +133,34 @@ class ConditionalMixture:
         return rows.reshape(self._x.shape).astype(self._dtype)
 
 
-def _condition(rows, pattern, means, covariances) -> tuple[Any, Any, Any]:
-    """Return log N(seen) [n, K], conditional means [n, K, D] and factors of covariances."""
-    (missing,), (seen,) = np.nonzero(pattern), np.nonzero(~pattern)
-    k, d = means.shape
-    difference = rows[:, None, seen] - means[:, seen]  # [n, K, s]
-    full = np.empty((len(rows), k, d))
-    full[:, :, seen] = rows[:, None, seen]
-    # one factor of the values seen, then missing: its last block is that of the conditional
-    order, size = np.concatenate([seen, missing]), len(seen)
-    factor = np.linalg.cholesky(covariances[:, order[:, None], order])
-    whitening = np.linalg.inv(factor[:, :size, :size])
-    whitened = np.einsum("kst,nkt->nks", whitening, difference)
-    log_norm = np.log(np.einsum("kdd->kd", factor[:, :size, :size])).sum(axis=1)
-    log_norm += 0.5 * size * np.log(2 * np.pi)
-    log_prob = -0.5 * np.square(whitened).sum(axis=2) - log_norm
-    shift = np.einsum("kms,nks->nkm", factor[:, size:, :size], whitened)
-    full[:, :, missing] = means[:, missing] + shift
-    wide = np.zeros((k, d, d))
-    wide[:, missing[:, None], missing] = factor[:, size:, size:]
-    return log_prob, full, wide
+def _blocks(missing: np.ndarray, k: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Yield numbers of rows [b], their patterns [P, D], and the pattern of each [b].
+
+    Rows come in order of how much they miss, and few enough at a time for K factors of each.
+    """
+    patterns, pattern_of = np.unique(missing, axis=0, return_inverse=True)
+    pattern_of = pattern_of.reshape(-1)
+    sizes = patterns.sum(axis=1)[pattern_of]
+    order = np.lexsort((pattern_of, sizes))
+    sizes = sizes[order]
+    values = k * np.maximum(sizes**2, missing.shape[1]).cumsum()
+    # rows of half as many holes, or less, are not worth the padding
+    places = np.stack([values // _VALUES_A_BLOCK, np.frexp(sizes)[1]])
+    for rows in np.split(order, np.flatnonzero(np.diff(places).any(axis=0)) + 1):
+        own, index = np.unique(pattern_of[rows], return_inverse=True)
+        yield rows, patterns[own], index
+
+
+def _roots(precision, patterns) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the columns missing and factors of their covariances, as in `_Block`.
+
+    Beside them half the log-determinant of the precision of what is missing, [P, K].
+    """
+    most = patterns.sum(axis=1).max()
+    columns = np.argsort(~patterns, axis=1, kind="stable")[:, :most]  # [P, m]
+    valid = np.take_along_axis(patterns, columns, axis=1)
+    both = (valid[:, :, None] & valid[:, None])[:, None]  # [P, 1, m, m]
+    own = np.swapaxes(precision[:, columns[:, :, None], columns[:, None]], 0, 1)
+    factor = np.linalg.cholesky(np.where(both, own, np.eye(most)))
+    log_det = np.log(np.einsum("pkii->pki", factor)).sum(axis=2)
+    return columns, np.where(both, np.swapaxes(np.linalg.inv(factor), 2, 3), 0.0), log_det
