@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from hmmlearn import hmm
+from scipy import stats
 
 import genzoo
 from genzoo.applications import AnomalyDetector
+from genzoo.classic.conditional import ConditionalMixture
 
 
 @pytest.mark.parametrize("scalars", [False, True])
@@ -162,3 +164,30 @@ def test_arrays_of_arrays_are_sequences():
     objects[:] = lists
     for same in (objects, tf.ragged.constant([row.tolist() for row in lists])):
         np.testing.assert_array_equal(model.log_prob(same), model.log_prob(lists))
+
+
+def test_rows_with_holes_of_their_own_are_conditioned_together(monkeypatch):
+    """As many patterns as rows: few factorisations of many matrices, not one a row."""
+    random = np.random.default_rng(0)
+    d, k = 12, 2
+    means = random.normal(size=(k, d))
+    roots = random.normal(size=(k, d, d)) + 2 * np.eye(d)
+    covariances = roots @ np.swapaxes(roots, 1, 2)
+    x = random.normal(size=(400, d)) @ roots[0].T + means[0]
+    x[random.random(x.shape) < random.random((400, 1))] = np.nan
+    calls = []
+    cholesky = np.linalg.cholesky
+    monkeypatch.setattr(np.linalg, "cholesky", lambda a: calls.append(len(a)) or cholesky(a))
+    given = ConditionalMixture(x, np.array([0.3, 0.7]), means, covariances, "float64")
+    assert len(calls) < 10
+    for row, found, weights in zip(x, given.mean(), given.weights, strict=True):
+        seen = ~np.isnan(row)
+        joint, each = np.array([0.3, 0.7]), np.tile(row, (k, 1))
+        for i in range(k):
+            own = covariances[i][np.ix_(seen, seen)]
+            gain = np.linalg.solve(own, covariances[i][np.ix_(seen, ~seen)]).T
+            each[i, ~seen] = means[i, ~seen] + gain @ (row - means[i])[seen]
+            if seen.any():
+                joint[i] *= stats.multivariate_normal(means[i, seen], own).pdf(row[seen])
+        np.testing.assert_allclose(weights, joint / joint.sum(), rtol=1e-8)
+        np.testing.assert_allclose(found, joint @ each / joint.sum(), rtol=1e-6, atol=1e-8)
