@@ -179,7 +179,7 @@ def test_bad_sources_are_refused(tmp_path):
     (tmp_path / "broken.npy").write_bytes(b"\x93NUMPY")
     (tmp_path / "empty.csv").write_text("")
     (tmp_path / "header.csv").write_text("a,b\n")
-    (tmp_path / "words.csv").write_text("a,b\n1,red\n")
+    (tmp_path / "words.csv").write_text("a,b\n" + "1,2\n" * 20 + "1,red\n")
     (tmp_path / "uneven.csv").write_text("a,b\n1,2\n1\n")
     (tmp_path / "notes.txt").write_text("hello")
     (tmp_path / "nothing").mkdir()
@@ -193,7 +193,7 @@ def test_bad_sources_are_refused(tmp_path):
         r"broken\.npy": lambda: genzoo.data.load(tmp_path / "broken.npy"),
         "empty file": lambda: genzoo.data.load(tmp_path / "empty.csv"),
         "below the header": lambda: genzoo.data.load(tmp_path / "header.csv"),
-        "'red' in column 'b', line 2": lambda: genzoo.data.load(tmp_path / "words.csv"),
+        "column 'b'.*'red' in line 22": lambda: genzoo.data.load(tmp_path / "words.csv"),
         "1 in line 3": lambda: genzoo.data.load(tmp_path / "uneven.csv"),
         "Unknown label column": lambda: genzoo.data.load(tmp_path / "words.csv", label="c"),
         r"notes\.txt": lambda: genzoo.data.load(tmp_path / "notes.txt"),
@@ -257,6 +257,9 @@ def test_files_that_are_not_what_their_names_say(tmp_path):
         with pytest.raises(genzoo.GenzooError, match="Expected a"):
             genzoo.data.load(tmp_path / name)
     (tmp_path / "t.csv").write_bytes(b"a,b\n" + b"1,2\n" * 9000 + b"\xe9,1\n")
+    with pytest.raises(genzoo.GenzooError, match="'é' in line 9002"):
+        genzoo.data.load(tmp_path / "t.csv")
+    (tmp_path / "t.csv").write_bytes(b"a,b\n1,2\n\0\0,1\n")
     with pytest.raises(genzoo.GenzooError, match="text file"):
         genzoo.data.load(tmp_path / "t.csv")
     (tmp_path / "t.csv").write_text("a,b\n1,2\n3\n")

@@ -1,9 +1,12 @@
 """Files as users have them: tables of spreadsheets, outputs that are whole, saved detectors."""
 
+import numpy as np
+import pandas
 import pytest
 
 import genzoo
 from genzoo.core.files import check_output, replaced_file, replaced_folder
+from genzoo.data import CsvTable
 
 
 def test_outputs_appear_whole_or_not_at_all(tmp_path):
@@ -35,3 +38,188 @@ def test_outputs_are_tried_before_the_work(tmp_path):
         check_output("/dev/null", overwrite=True)
     assert check_output(tmp_path / "a" / "b", overwrite=False) == tmp_path / "a" / "b"
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+def load(path, content, **options):
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return CsvTable(path, **options)
+
+
+def kinds(table):
+    return {column.name: column.kind for column in table.columns}
+
+
+def test_numbers_of_a_table_are_the_files_own(tmp_path):
+    random = np.random.default_rng(0)
+    ids = 123_456_789 + np.arange(400)
+    seconds = 1.7e9 + random.normal(size=400)
+    file = tmp_path / "t.csv"
+    pandas.DataFrame({"id": ids, "count": random.integers(0, 9, 400)}).to_csv(file, index=False)
+    data = genzoo.data.load(file, seed=0)
+    assert data.x_train.dtype == np.int64
+    assert len({*data.x_train[:, 0], *data.x_test[:, 0]}) == 400
+    pandas.DataFrame({"id": ids, "seconds": seconds}).to_csv(file, index=False)
+    data = genzoo.data.load(file, seed=0)
+    assert data.x_train.dtype == np.float64
+    both = np.concatenate([data.x_train, data.x_test])
+    np.testing.assert_array_equal(both[both[:, 0].argsort()], np.stack([ids, seconds], 1))
+    streamed = [*genzoo.data.pipeline(file, shuffle=False).unbatch().as_numpy_iterator()]
+    np.testing.assert_array_equal(streamed, np.stack([ids, seconds], 1))
+    table = load(file, f"key,x\n{2**53 + 1},0.5\n7,1.5\n")
+    assert "rounded, beyond 2**53 beside numbers: key" in table.notes
+
+
+NUMERIC_HEADERS = {
+    # years above numbers with decimals, and above counts far from them
+    "2019,2020,2021\n1.5,2.25,3.125\n4.5,5.5,6.5\n": ["2019", "2020", "2021"],
+    "2019,2020\n120,340\n130,280\n": ["2019", "2020"],
+    "2000,2010,2015\n120,340,7\n130,280,9\n": ["2000", "2010", "2015"],
+    "country,2019,2020\nFrance,120,340\nSpain,130,280\n": ["country", "2019", "2020"],
+    # what pandas writes for an array
+    "0,1,2,3\n" + "0.5,1.5,2.5,3.5\n" * 3: ["0", "1", "2", "3"],
+    ",".join(map(str, range(9))) + "\n" + "7,3,1,0,0,8,255,4,9\n" * 3: [*map(str, range(9))],
+    "id,1,2\n4,5.5,6.5\n7,8.5,9.5\n": ["id", "1", "2"],
+    # rows of data all the same
+    "1,2\n3,4\n5,\n7,8\n": None,
+    "1,2,3\n4,5,6\n7,8,9\n": None,
+    ",".join(map(str, range(9))) + "\n" + ",".join(map(str, range(1, 10))) + "\n": None,
+    "5.1,3.5,setosa\n4.9,3.0,setosa\n6.3,3.3,virginica\n": None,
+    "2020-01-01,5\n2020-01-02,6\n": None,
+    "red,a\nblue,b\nred,c\nblue,a\n": None,
+}
+
+
+@pytest.mark.parametrize("content", NUMERIC_HEADERS)
+def test_headers_of_numbers_are_no_rows_and_rows_no_headers(content, tmp_path):
+    names = NUMERIC_HEADERS[content]
+    table = load(tmp_path / "t.csv", content)
+    num_rows = content.count("\n") - (names is not None)
+    assert (table.num_rows, len(table.read()[0])) == (num_rows, num_rows)
+    if names:
+        assert [column.name for column in table.columns] == names
+        assert any("the first row names the columns" in note for note in table.notes)
+
+
+def test_headers_that_may_be_rows_are_asked_for(tmp_path):
+    for content in ("0,1\n0.01,0.98\n0.02,0.97\n", "1990,1991\n1985,1999\n1970,1992\n"):
+        with pytest.raises(genzoo.GenzooError, match="header=True or False"):
+            load(tmp_path / "t.csv", content)
+        assert [load(tmp_path / "t.csv", content, header=h).num_rows for h in (True, False)] == [
+            2, 3,
+        ]  # fmt: skip
+
+
+def test_spreadsheets_of_every_country_are_read_as_pandas_is_told_to(tmp_path):
+    frame = pandas.DataFrame(
+        {
+            "größe": [1.5, -2.25, np.nan, 1e-7],
+            "n": [10, 20, 30, 40],
+            "when": pandas.to_datetime(["2024-01-31", "2024-02-01", "2023-12-24", "2024-03-03"]),
+            "open": [True, False, True, True],
+            "farbe": ["rot", "weiß", None, "rot; hell"],
+        }
+    )
+    for sep, decimal, encoding, missing, dates in (
+        (",", ".", "utf-8", "", "%Y-%m-%d"),
+        (";", ",", "cp1252", "NA", "%d.%m.%Y"),
+        ("\t", ".", "utf-16", "?", "%m/%d/%Y"),
+        (";", ",", "utf-8-sig", "#NV", "%d/%m/%Y %H:%M"),
+        ("|", ".", "latin-1", "NULL", "%Y-%m-%dT%H:%M:%SZ"),
+    ):
+        file = tmp_path / "t.csv"
+        frame.to_csv(file, sep=sep, decimal=decimal, encoding=encoding, na_rep=missing,
+                     date_format=dates, index=False)  # fmt: skip
+        table = CsvTable(file)
+        assert list(kinds(table).values()) == ["number", "integer", "date", "truth", "text"]
+        x = table.read()[0]
+        assert [column.name for column in table.columns] == list(frame.columns)
+        theirs = frame["größe"].to_numpy()
+        np.testing.assert_array_equal(x[:, 0].astype(float), theirs)
+        assert x[:, 1].tolist() == [10, 20, 30, 40]
+        assert x[:, 2].tolist() == frame["when"].dt.to_pydatetime().tolist()
+        assert x[:, 3].tolist() == [True, False, True, True]
+        assert x[:, 4].tolist() == ["rot", "weiß", None, "rot; hell"]
+        assert "n integer" in table.notes[0]
+        # the way back: what was there is written as it was, and so is what is filled in
+        x[2, 0], x[2, 4] = 0.125, "rot"
+        table.write(tmp_path / "again.csv", table.filled_rows(x))
+        again = CsvTable(tmp_path / "again.csv").read()[0]
+        assert abs(again[2, 0] - 0.125) < 1e-9
+        assert again[:, [1, 2, 3]].tolist() == x[:, [1, 2, 3]].tolist()
+        assert (tmp_path / "again.csv").read_text(table.encoding).splitlines()[:2] == (
+            file.read_text(table.encoding).splitlines()[:2]
+        )
+
+
+def test_marks_of_thousands_and_days_are_seen_or_asked_for(tmp_path):
+    file = tmp_path / "t.csv"
+
+    def numbers(content, **options):
+        return load(file, content, **options).read()[0].tolist()
+
+    assert numbers('a,b\n"1,234",5\n"1,234,567.5",6\n') == [[1234, 5], [1234567.5, 6]]
+    assert numbers("a;b\n1.234;3,14\n5.678;2,7\n") == [[1234, 3.14], [5678, 2.7]]
+    assert numbers("a;b\n1,234;1\n5,678;2\n") == [[1.234, 1], [5.678, 2]]
+    assert numbers("a,b\n1.234,1\n5.678,2\n") == [[1.234, 1], [5.678, 2]]
+    assert numbers("a;b\n1 234,5;1\n5\u00a0678,25;2\n") == [[1234.5, 1], [5678.25, 2]]
+    assert numbers("sep=;\na;b\n1,5;2\n") == [[1.5, 2]]
+    assert numbers("1.0 2.5\n3.0 4.5\n") == [[1.0, 2.5], [3.0, 4.5]]
+    for content in ("a;b\n1.234;1\n5.678;2\n", "a\tb\n1,234\t1\n", "a;b;c\n1,23;1.23;1.234\n"):
+        with pytest.raises(genzoo.GenzooError, match="decimal="):
+            numbers(content)
+    assert numbers("a;b\n1.234;1\n", decimal=",") == [[1234, 1]]
+    assert numbers("a;b\n1.234;1\n", decimal=".") == [[1.234, 1]]
+    assert numbers("d,n\n13/02/2024,1\n01/02/2024,2\n")[1][0].month == 2
+    assert numbers("d,n\n02/13/2024,1\n01/02/2024,2\n")[1][0].day == 2
+    with pytest.raises(genzoo.GenzooError, match="which is the month"):
+        numbers("d,n\n01/02/2024,1\n03/02/2024,2\n")
+    assert numbers("d,n\n01/02/2024,1\n", text=["d"]) == [["01/02/2024", 1]]
+    assert numbers("d,n\n2024-05-01T12:00:00+02:00,1\n")[0][0].hour == 10
+
+
+def test_digits_that_are_names_are_text(tmp_path):
+    table = load(tmp_path / "t.csv", "zip,key,n\n01234,12345678901234567890,5\n98765,7,6\n")
+    assert kinds(table) == {"zip": "text", "key": "text", "n": "integer"}
+    assert table.read()[0][0].tolist() == ["01234", "12345678901234567890", 5]
+    table = load(tmp_path / "t.csv", "zip,n\n11234,5\n98765,6\n", text=["zip"])
+    assert kinds(table) == {"zip": "text", "n": "integer"}
+
+
+def test_a_few_cells_unlike_the_rest_are_refused_by_name(tmp_path):
+    rows = "\n".join(f"{i / 2},{i},2024-01-0{1 + i % 9}" for i in range(30))
+    for odd, said in (
+        ("n.d.,1,2024-01-01", "'n.d.' in line 32"),
+        ("1.5,1,yesterday", "'yesterday' in line 32"),
+    ):
+        with pytest.raises(genzoo.GenzooError, match=said):
+            load(tmp_path / "t.csv", f"a,b,c\n{rows}\n{odd}\n")
+        table = load(tmp_path / "t.csv", f"a,b,c\n{rows}\n{odd}\n", ignore=["a", -1])
+        assert kinds(table) == {"b": "integer"}
+    half = "\n".join("1.5,1" if i % 2 else '"1,5",2' for i in range(30))
+    with pytest.raises(genzoo.GenzooError, match="Expected numbers of one form in column 'a'"):
+        load(tmp_path / "t.csv", f"a,b\n{half}\n")
+    zones = "\n".join(f"2024-01-01T0{i % 9}:00:00{'Z' if i else ''},{i}" for i in range(30))
+    with pytest.raises(genzoo.GenzooError, match="Expected dates of one form"):
+        load(tmp_path / "t.csv", f"a,b\n{zones}\n")
+    # tickets of the Titanic
+    mixed = "\n".join(f"{'A/5 ' if i % 4 == 0 else ''}{21171 + i},{i}" for i in range(40))
+    assert kinds(load(tmp_path / "t.csv", f"ticket,n\n{mixed}\n"))["ticket"] == "text"
+
+
+def test_a_second_table_is_read_as_the_first(tmp_path):
+    first = load(
+        tmp_path / "a.csv", "zip,x,n,when\n01234,1.5,3,2024-01-31\n98765,2.5,4,2024-02-01\n"
+    )
+    second = load(
+        tmp_path / "b.csv", "more;when;n;x;zip\nz;31.12.2023;7;2;11111\n", columns=first.columns
+    )
+    (row,) = second.read()[0].tolist()
+    assert row[:3] == ["11111", 2.0, 7]
+    assert (row[3].day, row[3].year) == (31, 2023)
+    for content, said in (
+        ("zip,x,n\n1,2,3\n", "'when'"),
+        ("zip,x,n,when\n1,red,3,2024-01-01\n", "'red' in line 2"),
+        ("zip,x,n,when\n1,1.5,3,4\n", "'4' in line 2"),
+    ):
+        with pytest.raises(genzoo.GenzooError, match=said):
+            load(tmp_path / "b.csv", content, columns=first.columns)

@@ -22,6 +22,7 @@ def add_data_arguments(parser: argparse.ArgumentParser, default: str | None) -> 
         + (f"; default {default}" if default else "; default: the data the model was trained on"),
     )
     group.add_argument("--label", metavar="COLUMN", help="label column of a .csv, kept apart")
+    add_table_arguments(group)
     group.add_argument(
         "--image-size",
         type=positive,
@@ -31,11 +32,34 @@ def add_data_arguments(parser: argparse.ArgumentParser, default: str | None) -> 
     group.add_argument("--gray", action="store_true", help="read a folder of images in grey")
 
 
+def add_table_arguments(parser: argparse._ActionsContainer) -> None:
+    """Add the arguments that say how a `.csv` is to be read."""
+    several = {"nargs": "+", "default": [], "metavar": "COLUMN"}
+    parser.add_argument("--ignore", help="columns of a .csv to leave out", **several)
+    parser.add_argument("--text", help="columns of a .csv to take for text", **several)
+    parser.add_argument(
+        "--header", choices=("yes", "no"), help="whether a .csv's first row names its columns"
+    )
+    parser.add_argument("--decimal", choices=(".", ","), help="of a .csv, where it cannot be seen")
+
+
+def table_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the arguments of `add_table_arguments` for `genzoo.data`."""
+    header = None if arguments.header is None else arguments.header == "yes"
+    return {
+        "ignore": arguments.ignore,
+        "text": arguments.text,
+        "header": header,
+        "decimal": arguments.decimal,
+    }
+
+
 def data_options(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the arguments of `add_data_arguments` for `genzoo.data.load`."""
     size = arguments.image_size or 64
     channels = 1 if arguments.gray else 3
-    return {"label": arguments.label, "image_size": (size, size), "channels": channels}
+    images = {"image_size": (size, size), "channels": channels}
+    return {"label": arguments.label, **table_options(arguments), **images}
 
 
 def add_run_arguments(parser: argparse.ArgumentParser, name: str) -> None:

@@ -4,6 +4,7 @@ import dataclasses
 import os
 import zipfile
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import numpy as np
 
 from genzoo.core.checks import check_number, check_seed, nearest
 from genzoo.core.errors import DataError, InvalidInputError, UnknownNameError
+from genzoo.data.columns import Column
 from genzoo.data.images import EXTENSIONS, ImageFolder
-from genzoo.data.tables import CsvTable
+from genzoo.data.tables import TABLES, CsvTable
 from genzoo.data.toy import TOYS, toy
 
 _DAMAGED_ZIP = (zipfile.BadZipFile, zlib.error, NotImplementedError)
@@ -28,7 +30,8 @@ class Dataset:
         x_train, x_test: Examples, [n, *event_shape].
         y_train, y_test: Labels [n], integers from 0, or `None`.
         class_names: Names of the labels, where they have any.
-        notes: What was left out in loading.
+        notes: What was left out in loading, and what a table was taken for.
+        columns: What the columns of a table are, where they have names.
     """
 
     name: str
@@ -38,6 +41,7 @@ class Dataset:
     y_test: np.ndarray | None = None
     class_names: list[str] = dataclasses.field(default_factory=list)
     notes: list[str] = dataclasses.field(default_factory=list)
+    columns: tuple[Column, ...] = ()
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -56,6 +60,10 @@ def load(
     test_size: float = 0.2,
     seed: int = 0,
     label: str | int | None = None,
+    ignore: Sequence[str | int] = (),
+    text: Sequence[str | int] = (),
+    header: bool | None = None,
+    decimal: str | None = None,
     image_size: tuple[int, int] = (64, 64),
     channels: int = 3,
 ) -> Dataset:
@@ -69,7 +77,10 @@ def load(
             array), `.npy` (stays on disk and is read as needed), `.csv`, or a folder of images.
         test_size: Share of the rows set apart for testing, where the source does not say.
         seed: Fixes the split and the toy sets. A `.npy` is split at its end, unshuffled.
-        label: Label column of a `.csv`.
+        label, ignore, text, header, decimal: Of a `.csv`: the label column, columns to leave out
+            or to take for text, whether the first row is a header, and the decimal mark; see
+            `genzoo.data.CsvTable`. Whole numbers come as int64, other numbers as float64, and
+            tables with text or dates as objects.
         image_size, channels: Of the images of a folder; see `ImageFolder`.
 
     Returns:
@@ -94,15 +105,16 @@ def load(
         )
     name = os.fspath(source)
     if name in names():
-        parts, notes, class_names = _load_name(name, seed), [], []
+        parts, about = _load_name(name, seed), {}
     else:
-        parts, notes, class_names = _load_path(Path(name), label, image_size, channels)
+        table = {"ignore": ignore, "text": text, "header": header, "decimal": decimal}
+        parts, about = _load_path(Path(name), {"label": label, **table}, image_size, channels)
     for key in [key for key in parts if key.startswith("x")]:
         if parts[key].ndim == 3:
             parts[key] = parts[key][..., None]
     if "x_test" not in parts:
         parts = _split(parts["x"], parts.get("y"), test_size, seed)
-    return Dataset(name=name, **parts, class_names=class_names, notes=notes)
+    return Dataset(name=name, **parts, **about)
 
 
 def _split(x, y, test_size, seed) -> dict[str, np.ndarray | None]:
@@ -152,10 +164,10 @@ def _load_name(name: str, seed: int) -> dict[str, Any]:
     return {"x_train": x_train, "x_test": x_test, **labels}
 
 
-def _load_path(path: Path, label, image_size, channels):
+def _load_path(path: Path, table_options, image_size, channels):
     suffix = path.suffix.lower()
     if not path.exists():
-        if os.sep in os.fspath(path) or suffix in (".npz", ".npy", ".csv"):
+        if os.sep in os.fspath(path) or suffix in (".npz", ".npy", *TABLES):
             raise DataError(f"Expected a file or folder. Received: {path}, which does not exist.")
         raise UnknownNameError(
             f"Unknown data set. {nearest(str(path), names())}Received: source={str(path)!r}. "
@@ -168,14 +180,16 @@ def _load_path(path: Path, label, image_size, channels):
         parts = {"x": folder.read_all()}
         if folder.class_names:
             parts["y"] = folder.labels
-        return parts, notes, folder.class_names
+        return parts, {"notes": notes, "class_names": folder.class_names}
     if suffix == ".npz":
-        return _load_npz(path), [], []
+        return _load_npz(path), {}
     if suffix == ".npy":
-        return {"x": _load_npy(path)}, [], []
-    if suffix == ".csv":
-        x, y, class_names = CsvTable(path, label).read()
-        return ({"x": x} if y is None else {"x": x, "y": y}), [], class_names
+        return {"x": _load_npy(path)}, {}
+    if suffix in TABLES:
+        table = CsvTable(path, **table_options)
+        x, y, class_names = table.read()
+        about = {"notes": table.notes, "class_names": class_names, "columns": table.columns}
+        return ({"x": x} if y is None else {"x": x, "y": y}), about
     if suffix in EXTENSIONS:
         raise DataError(f"Expected a folder of images. Received: {path}, one image.")
     raise DataError(f"Expected a .npz, .npy or .csv file, or a folder of images. Received: {path}")

@@ -1,6 +1,7 @@
 """`tf.data` pipelines for what does not fit in memory."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from genzoo.core.batches import ArrayData
 from genzoo.core.checks import check_int, check_seed
 from genzoo.core.errors import DataError, InvalidInputError
 from genzoo.data.images import ImageFolder
-from genzoo.data.tables import CsvTable
+from genzoo.data.tables import TABLES, CsvTable
 
 
 def pipeline(
@@ -22,6 +23,7 @@ def pipeline(
     seed: int = 0,
     buffer_size: int = 10_000,
     label: str | int | None = None,
+    ignore: Sequence[str | int] = (),
     image_size: tuple[int, int] = (64, 64),
     channels: int = 3,
 ) -> tf.data.Dataset:
@@ -29,12 +31,12 @@ def pipeline(
 
     Args:
         source: An array, also a memory map; or a path to a `.npy` or `.csv` file or a folder of
-            images.
+            images; or a `CsvTable`. Tables are gone through once before the first batch.
         batch_size: Rows a batch.
         shuffle: Whether to shuffle anew each epoch.
         seed: Fixes the order of every epoch.
         buffer_size: Rows of a `.csv` among which to shuffle; all else is shuffled as a whole.
-        label: Label column of a `.csv`, which is dropped.
+        label, ignore: Label column of a `.csv` and others, which are dropped.
         image_size, channels: Of the images of a folder; see `ImageFolder`.
 
     Returns:
@@ -58,14 +60,17 @@ def pipeline(
         if path.is_dir():
             folder = ImageFolder(path, image_size, channels)
             return _image_batches(folder, batch_size, shuffle, seed)
-        if path.suffix.lower() == ".csv":
-            return _csv_batches(CsvTable(path, label), batch_size, shuffle, seed, buffer_size)
-        if path.suffix.lower() != ".npy":
+        if path.suffix.lower() in TABLES:
+            source = CsvTable(path, label, ignore=ignore)
+        elif path.suffix.lower() == ".npy":
+            source = np.load(path, mmap_mode="r", allow_pickle=False)
+        else:
             raise DataError(
                 "Expected a .npy or .csv file, or a folder of images, to stream from. "
                 f"Received: {path}. A .npz is read whole: use genzoo.data.load."
             )
-        source = np.load(path, mmap_mode="r", allow_pickle=False)
+    if isinstance(source, CsvTable):
+        return _csv_batches(source, batch_size, shuffle, seed, buffer_size)
     array = np.asanyarray(source)
     if array.ndim < 2 or array.dtype.kind not in "bfiu" or len(array) == 0:
         raise InvalidInputError(
@@ -91,11 +96,18 @@ def _image_batches(folder: ImageFolder, batch_size, shuffle, seed) -> tf.data.Da
 
 
 def _csv_batches(table: CsvTable, batch_size, shuffle, seed, buffer_size) -> tf.data.Dataset:
+    others = [str(column) for column in table.columns if column.kind in ("text", "date")]
+    if others:
+        raise InvalidInputError(
+            f"Expected numbers to stream from. Received: {', '.join(others)} in {table.path}. "
+            "Leave such columns out (ignore=), or encode them as numbers."
+        )
+
     def blocks():
         for features, _ in table.blocks():
             yield features
 
-    signature = tf.TensorSpec([None, len(table.columns)], tf.float32)
+    signature = tf.TensorSpec([None, len(table.columns)], table.dtype)
     rows = tf.data.Dataset.from_generator(blocks, output_signature=signature).unbatch()
     if shuffle:
         rows = rows.shuffle(buffer_size, seed=seed, reshuffle_each_iteration=True)
