@@ -367,7 +367,7 @@ BAD = {
     "complex": (X.astype("complex64"), "numbers"),
     "NaN": (np.where(np.arange(10)[:, None, None, None] == 4, np.nan, X), "NaN in row 4"),
     "infinite": (np.full(X.shape, np.inf), "infinity in row 0"),
-    "too large for float32": (np.full(X.shape, 1e300), "cast to float32"),
+    "too large": (np.full(X.shape, 1e300), "as fitted|1e[+]150"),
     "none": (None, "numbers"),
     "nothing": ([], "at least one row"),
 }

@@ -134,7 +134,7 @@ class BayesianGaussianMixture(NormalMixture):
 
     @property
     def mean_prior_(self) -> np.ndarray:
-        return self._fitted("mean_prior_", self._mean_prior)
+        return self._fitted("mean_prior_", self._mean_prior) + self._offset()
 
     @property
     def covariance_prior_(self) -> np.ndarray:
@@ -155,6 +155,8 @@ class BayesianGaussianMixture(NormalMixture):
         mean, covariance = self.mean_prior, self.covariance_prior
         if mean is None:
             mean = np.average(rows, axis=0, weights=weights)
+        else:
+            mean = np.asarray(mean) - self._offset()
         if covariance is None:
             if len(rows) < 2:
                 raise InvalidInputError(

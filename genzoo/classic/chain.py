@@ -176,9 +176,22 @@ class HiddenChain(EMModel):
     def parameters(self) -> dict[str, np.ndarray]:
         """Return all parameters by name, without the underscore."""
         self._check_fitted("parameters")
+        return self._moved(self._own(), 1.0)
+
+    def _own(self) -> dict[str, np.ndarray]:
+        """Return the parameters of the model's own numbers."""
         weights = {name: np.asarray(value) for name, value in self._parameters.values.items()}
         chain = {name: weights.pop(name) for name in _CHAIN}
         return {**chain, **self._emission.to_parameters(weights)}
+
+    def _moved(self, parameters: Mapping[str, Any], sign: float) -> dict[str, Any]:
+        """Return parameters with the means moved by the data's offset: 1 for those of the data, -1
+        for those of the model's own numbers."""
+        if self.data_spec.offset is None or "means" not in parameters:
+            return dict(parameters)
+        offset = np.broadcast_to(self.data_spec.offset, self.event_shape).ravel()
+        means = np.asarray(parameters["means"], np.float64) + sign * offset
+        return {**parameters, "means": means}
 
     def set_parameters(self, **parameters: Any) -> None:
         """Set parameters by name, without the underscore; those left out stay.
@@ -211,7 +224,7 @@ class HiddenChain(EMModel):
                     f"{', '.join(missing)}."
                 )
         else:
-            given = {**self.parameters(), **given}
+            given = {**self._own(), **self._moved(given, -1.0)}
         with self.distribute_strategy.scope():
             self._assign(given)
         if self.data_spec is None:
@@ -286,7 +299,7 @@ class HiddenChain(EMModel):
         wanted = set(self._emission.shapes()) - set(self.parameters_init)
         if wanted:
             given.update(self._emission.start(rows, times, random))
-        given.update(self.parameters_init)
+        given.update(self._moved(self.parameters_init, -1.0))
         if (np.asarray(given["transmat"])[~allowed] > 0).any():
             raise InvalidInputError(
                 f"Expected transmat of zeros where topology={self.topology!r} allows no "

@@ -16,6 +16,7 @@ from genzoo.core.errors import ImpossibleDataError, InvalidInputError
 from genzoo.core.random import make_seed
 from genzoo.core.replicas import PartFunction
 from genzoo.core.spec import DataSpec
+from genzoo.core.units import RunningMoments
 
 _CHAIN = ("startprob", "transmat")
 _FEWER_ZEROS = (
@@ -40,6 +41,7 @@ class TrainableChain(HiddenChain):
 
     def _inputs(self, x, lengths, mask):
         """Return what all recursions take, of a batch [b, T, *event_shape]."""
+        x = self.to_model(x)
         shape = tf.shape(x)[:2]
         rows = tf.reshape(x, [-1, self.event_size])
         if mask.shape.rank == 2:
@@ -86,10 +88,11 @@ class TrainableChain(HiddenChain):
         inside = tf.sequence_mask(lengths, shape[1])
         if not x.dtype.is_floating:
             if not self._emission.counts:
+                x = self.to_model(x)
                 x = sequences.dequantized_batch(x, lengths, noise_seed(0, 0), 0, self.float_dtype)
             return function(x, lengths, inside)
         known = ~tf.math.is_nan(x)
-        x = tf.where(known, tf.cast(x, self.float_dtype), tf.zeros([], self.float_dtype))
+        x = tf.where(known, x, tf.zeros([], x.dtype))
         axes = list(range(2, x.shape.rank))
         whole, some = tf.reduce_all(known, axis=axes), tf.reduce_any(known, axis=axes)
         if not self._emission.parts_missing or not axes:
@@ -130,7 +133,7 @@ class TrainableChain(HiddenChain):
                 "Expected sequences that are possible under the model. Received: a likelihood of "
                 f"zero. {_FEWER_ZEROS}"
             )
-        old = {name: np.asarray(value, np.float64) for name, value in self.parameters().items()}
+        old = {name: np.asarray(value, np.float64) for name, value in self._own().items()}
         sticky = self.sticky * np.eye(self.num_states)
         weights = {
             name: np.asarray(value, np.float64)
@@ -165,46 +168,59 @@ class TrainableChain(HiddenChain):
                     "Received: lengths or mask beside a tf.data.Dataset"
                 )
             return SequenceStream(
-                x, self.event_shape, self.float_dtype, batch_size or _OBSERVE_AT_A_TIME, steps,
+                x, self.event_shape, batch_size or _OBSERVE_AT_A_TIME, steps,
                 counts=self._emission.counts,
             )  # fmt: skip
         return sequences.door(
-            x, self.event_shape, self.float_dtype, lengths, mask,
+            x, self.event_shape, lengths, mask,
             counts=self._emission.counts, parts_missing=self._emission.parts_missing,
         )  # fmt: skip
 
     def _observe(self, data, batch_size):
-        low, high, dtype = np.inf, -np.inf, None
+        moments = RunningMoments()
         count, steps, trials, observed = 0, 0, 0.0, 0
         if isinstance(data, SequenceData):
             batches = [{**data.rows, "lengths": data.lengths, "mask": data.mask}]
         else:
             batches = data.batches(_OBSERVE_AT_A_TIME)
         for batch in batches:
-            x, dtype = batch["x"], batch["x"].dtype
-            low, high = min(low, x.min()), max(high, x.max())
+            x = batch["x"]
+            self._count_observed(moments, x, batch["mask"])
             count, steps = count + len(batch["lengths"]), steps + int(batch["lengths"].sum())
             if self.emission == "multinomial":
                 trials, observed = trials + float(x.sum()), observed + int(batch["mask"].sum())
-        if dtype is None:
-            raise InvalidInputError("Expected data with at least one row. Received: an empty one.")
-        if self._emission.counts and low < 0:
-            raise InvalidInputError(
-                f"Expected symbols or counts of at least 0. Received: x with {low}."
-            )
-        spec = DataSpec.of(dtype, low, high, self.levels)
+        spec = self._spec_of(moments)
         self.sequence_length_ = max(round(steps / count), 1)
         if self.num_trials is None and self.emission == "multinomial":
             self.num_trials_ = max(round(trials / max(observed, 1)), 1)
             self._make_emission()
         return spec
 
+    def _count_observed(self, moments, x, mask) -> None:
+        lead = x.ndim - len(self.event_shape)
+        if mask.ndim > lead:
+            x = np.where(mask, x, np.nan)
+            mask = mask.any(axis=tuple(range(lead, mask.ndim)))
+        rows = x[mask]
+        moments.update(rows if len(rows) else np.full((1, *self.event_shape), np.nan))
+
+    def _spec_of(self, moments):
+        if moments.dtype is None or not self._emission.counts:
+            return super()._spec_of(moments)
+        low, high = np.min(moments.low), np.max(moments.high)
+        if low < 0:
+            raise InvalidInputError(
+                f"Expected symbols or counts of at least 0. Received: x with {low}."
+            )
+        return DataSpec.of(moments.dtype, low, high, self.levels)
+
     def _to_floats(self, data: SequenceData, seed: tf.Tensor) -> SequenceData:
         """Return the data with noise added to integers that stand for real numbers."""
         steps = data.rows["x"]
         if steps.dtype.kind == "f" or self._emission.counts:
             return data
-        return data.with_steps(sequences.dequantized(steps, seed, self.float_dtype))
+        own = self.to_model(steps).numpy()
+        return data.with_steps(sequences.dequantized(own, seed, self.float_dtype))
 
     def _batch_dataset(self, data, batch_size, shuffle):
         seed = noise_seed(0, 0)
@@ -215,7 +231,7 @@ class TrainableChain(HiddenChain):
             return dataset
 
         def dequantize(first_step, batch):
-            x, lengths = batch["x"], batch["lengths"]
+            x, lengths = self.to_model(batch["x"]), batch["lengths"]
             real = sequences.dequantized_batch(x, lengths, seed, first_step, self.float_dtype)
             after = first_step + tf.reduce_sum(tf.cast(lengths, tf.int64))
             return after, {**batch, "x": real}
@@ -233,6 +249,7 @@ class TrainableChain(HiddenChain):
         self.context_spec.check(context, 0, self._class_name())
         data = self._door(x, lengths, mask=mask)
         self._check_kind(data, self.data_spec)
+        self._narrow(data)
         return data, check_batch_size(
             batch_size, data.usual_batch_size(self._emission.values_a_step)
         )

@@ -101,6 +101,8 @@ class EMModel(DensityModel):
     default_batch_size = 4096
     default_steps_per_execution = 1
     shuffles = False
+    # spherical covariances have no place for scales of their own
+    rescales = False
     # the sums of an iteration are no part of the model
     saves_within_epochs = False
 
@@ -120,7 +122,7 @@ class EMModel(DensityModel):
         self, inputs: Batch, *weight: tf.Tensor
     ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """Hook, in graph: as `_expect`, of a batch as the data set has it."""
-        return self._expect(self._to_real(inputs["x"], make_seed(0), 0)[0], *weight)
+        return self._expect(self._to_real(self.to_model(inputs["x"]), make_seed(0), 0)[0], *weight)
 
     def _expect(self, x: tf.Tensor, *weight: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """Hook, in graph: log p(x) [n] and the batch's sums of sufficient statistics.
@@ -202,7 +204,7 @@ class EMModel(DensityModel):
             return dataset
 
         def dequantize(first_row, batch):
-            real, _ = self._to_real(batch["x"], make_seed(0), first_row)
+            real, _ = self._to_real(self.to_model(batch["x"]), make_seed(0), first_row)
             return first_row + tf.shape(real, tf.int64)[0], {**batch, "x": real}
 
         start = tf.constant(0, tf.int64)

@@ -87,8 +87,15 @@ class GaussianMixture(NormalMixture):
 
     # Training
 
-    def _start(self, attempt):
+    def _given(self) -> dict[str, Any]:
+        """Return the start values of the constructor, `None` where there are none."""
         given = {name: getattr(self, f"{name}_init") for name in _PARAMETERS}
+        if given["means"] is not None:
+            given["means"] = np.asarray(given["means"]) - self._offset()
+        return given
+
+    def _start(self, attempt):
+        given = self._given()
         if any(value is None for value in given.values()):
             super()._start(attempt)
         else:
@@ -96,10 +103,8 @@ class GaussianMixture(NormalMixture):
 
     def _begin(self, counts, means, covariances):
         start = {"weights": counts / counts.sum(), "means": means, "covariances": covariances}
-        for name in _PARAMETERS:
-            given = getattr(self, f"{name}_init")
-            start[name] = start[name] if given is None else given
-        self._set_parameters(**start)
+        given = {name: value for name, value in self._given().items() if value is not None}
+        self._set_parameters(**{**start, **given})
 
     def _update(self, counts, means, covariances):
         self._set_parameters(counts / counts.sum(), means, covariances)

@@ -301,8 +301,14 @@ class HiddenMarkovModel(TrainableChain):
             drawn, _ = self._draw_sequences(len(start), steps, temperature, seed, start)
             samples = drawn.reshape(len(data), num_samples, *drawn.shape[1:])
         return Forecast(
-            state_proba.astype(self.float_dtype), mean.astype(self.float_dtype), samples
+            state_proba.astype(self.float_dtype), mean.astype(self._mean_dtype()), samples
         )
+
+    def _mean_dtype(self) -> str:
+        """Type of means: those of integers are real numbers."""
+        if self.data_spec.is_integer:
+            return self.float_dtype if self.data_spec.offset is None else "float64"
+        return self.sample_dtype
 
     def sample(
         self,
@@ -442,7 +448,7 @@ class HiddenMarkovModel(TrainableChain):
         `sample_with_length(n, seed, length)`. Posteriors of an impossible sequence are NaN, its
         path is -1.
         """
-        x = tf.TensorSpec([None, None, *self.event_shape], self.sample_dtype, name="x")
+        x = tf.TensorSpec([None, None, *self.event_shape], self.input_dtype, name="x")
         lengths = tf.TensorSpec([None], tf.int32, name="lengths")
         number = {
             name: tf.TensorSpec([], dtype, name=name)

@@ -28,8 +28,8 @@ _START_ROWS = 20_000
 class NormalMixture(EMModel):
     """Base of mixtures of normals: components, E step, samples, and what is said of rows.
 
-    The parameters are held in float64; graphs compute in the model's float type, from rows less
-    the mixture's mean. A subclass implements `_update`.
+    The parameters are held in float64, of the model's own numbers; graphs compute in the model's
+    float type, from rows less the mixture's mean. A subclass implements `_update`.
 
     Args:
         num_components, covariance_type, init, n_init, reg_covar, tol: As in `GaussianMixture`.
@@ -89,19 +89,24 @@ class NormalMixture(EMModel):
     @property
     def means_(self) -> np.ndarray:
         self._check_fitted("means_")
-        return np.array(self._means)
+        return np.array(self._means) + self._offset()
 
     @property
     def covariances_(self) -> np.ndarray:
         self._check_fitted("covariances_")
         return np.array(self._covariances)
 
+    def _offset(self) -> np.ndarray:
+        """Return what data have beyond the model's own numbers, [D]."""
+        offset = 0.0 if self.data_spec.offset is None else self.data_spec.offset
+        return np.broadcast_to(np.asarray(offset, np.float64), self.event_shape).ravel()
+
     def _set_parameters(self, weights: Any, means: Any, covariances: Any) -> None:
         """Take these parameters in place of the present ones.
 
         Args:
             weights: [K], of sum 1.
-            means: [K, D].
+            means: [K, D], of the model's own numbers.
             covariances: Of the shape of `covariances_`.
 
         Raises:
@@ -277,7 +282,8 @@ class NormalMixture(EMModel):
         """Return the `tfd.MixtureSameFamily` over flattened data, [D]."""
         tfd = tfp.distributions
         k, d = self.num_components, self.event_size
-        means, factor = tf.cast(self._means, self.float_dtype), self._factor()
+        means = self._means + (0.0 if self.data_spec is None else self._offset())
+        means, factor = tf.cast(means, self.float_dtype), self._factor()
         if self.covariance_type in ("full", "tied"):
             factor = tf.broadcast_to(factor, [k, d, d])
             components = tfd.MultivariateNormalTriL(means, factor)
@@ -325,7 +331,7 @@ class NormalMixture(EMModel):
         k, d = self.num_components, self.event_size
         covariances = self._covariance.to_full(np.array(self._covariances), k, d)
         return ConditionalMixture(
-            data.rows["x"], self.weights_, self.means_, covariances, self.float_dtype
+            data.rows["x"], self.weights_, self.means_, covariances, self.sample_dtype
         )
 
     def impute(self, x: Any) -> np.ndarray:
@@ -340,7 +346,7 @@ class NormalMixture(EMModel):
         """As in `DensityModel`, with `predict_proba(x)`."""
 
         def predict_proba(x):
-            real, _ = self._to_real(x, make_seed(0), tf.constant(0, tf.int64))
+            real, _ = self._to_real(self.to_model(x), make_seed(0), tf.constant(0, tf.int64))
             return tf.nn.softmax(self._log_posterior(real))
 
         signatures = super().export_signatures()

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from genzoo.core.batches import ArrayData, Batch, StreamData, check_rows
-from genzoo.core.checks import check_numeric, check_share
+from genzoo.core.batches import ArrayData, Batch, StreamData
+from genzoo.core.checks import check_array, check_numeric, check_share
 from genzoo.core.errors import InvalidInputError
 from genzoo.core.random import uniform_rows
 
@@ -173,11 +173,11 @@ class SequenceStream(StreamData):
     Elements are `x`, `(x, lengths)`, `(x, lengths, mask)` or dicts of them.
 
     Args:
-        dataset, event_shape, dtype, batch_size, steps: As in `StreamData`.
+        dataset, event_shape, batch_size, steps: As in `StreamData`.
         counts: Whether floats stand for integers.
     """
 
-    def __init__(self, dataset, event_shape, dtype, batch_size, steps=None, *, counts=False):
+    def __init__(self, dataset, event_shape, batch_size, steps=None, *, counts=False):
         spec = dataset.element_spec
         shape = _name_parts(spec)["x"].shape
         rank = len(event_shape)
@@ -199,7 +199,7 @@ class SequenceStream(StreamData):
             deterministic=True,
         )
         self._dataset = dataset if batched else dataset.padded_batch(batch_size)
-        self._event_shape, self._dtype = event_shape, dtype
+        self._event_shape = event_shape
         self._counts = counts and dataset.element_spec["x"].dtype.is_floating
         self.values_missing, self._seen = False, False
         self.steps = steps
@@ -212,7 +212,7 @@ class SequenceStream(StreamData):
         for batch in dataset:
             parts = {name: value.numpy() for name, value in batch.items()}
             data = door(
-                parts["x"], self._event_shape, self._dtype, parts["lengths"], parts["mask"],
+                parts["x"], self._event_shape, parts["lengths"], parts["mask"],
                 counts=self._counts,
             )  # fmt: skip
             self.values_missing |= data.mask.ndim > 1
@@ -237,7 +237,7 @@ class SequenceStream(StreamData):
             known = ~tf.math.is_nan(x)
             axes = list(range(2, x.shape.rank))
             x = tf.where(known, x, tf.zeros_like(x))
-            x = tf.cast(x, self.dtype if self._counts else self._dtype)
+            x = tf.cast(x, self.dtype)
             if not self.values_missing:
                 known = tf.reduce_all(known, axis=axes)
             mask &= seen
@@ -282,7 +282,6 @@ def _complete(parts: Batch, batched: bool) -> Batch:
 def door(
     x: Any,
     event_shape: tuple[int, ...],
-    dtype: str,
     lengths: Any = None,
     mask: Any = None,
     *,
@@ -296,7 +295,6 @@ def door(
             [n] (`None`: all T); or one array [sum of lengths, *event_shape] with `lengths`
             (`None`: one sequence). The rank tells them apart.
         event_shape: Shape of one step.
-        dtype: Floats become it.
         lengths: [n].
         mask: Whether a step was observed, shaped as x without `event_shape`.
         counts: Whether floats stand for integers and become such.
@@ -348,7 +346,7 @@ def door(
         )
     lengths = [len(steps)] if lengths is None else lengths
     steps, observed = _fill(steps, parts_missing)
-    steps = check_rows(steps, event_shape, dtype)
+    steps = check_array(steps, event_shape)
     if mask is not None:
         mask = _check_mask(mask, steps.shape[:1])
         observed &= mask.reshape(-1, *[1] * (observed.ndim - 1))

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from genzoo.core.checks import check_array, check_finite, check_int, check_share
+from genzoo.core.checks import check_finite, check_int, check_share
 from genzoo.core.errors import InvalidInputError
+from genzoo.core.numbers import refuse_masked
 
 Batch = dict[str, Any]
 
@@ -49,6 +50,12 @@ class ArrayData:
 
     def num_batches(self, batch_size: int) -> int:
         return -(-len(self) // batch_size)
+
+    def cast_floats(self, dtype: str) -> None:
+        """Hold floats of x as `dtype`; a memory map stays on disk, the graph casts its batches."""
+        x = self.rows["x"]
+        if x.dtype.kind == "f" and not isinstance(x, np.memmap):
+            self.rows["x"] = np.asarray(x, dtype)
 
     def dataset(
         self,
@@ -119,7 +126,6 @@ class StreamData:
         dataset: The user's data set.
         event_shape: Shape of one example.
         has_context: Whether the model takes a context.
-        dtype: Floats are cast to it.
         batch_size: Rows a batch where the data set is not batched yet.
         steps: Batches an epoch, for endless data sets.
         missing: Whether NaN stands for a missing value.
@@ -132,7 +138,6 @@ class StreamData:
         dataset,
         event_shape,
         has_context,
-        dtype,
         batch_size,
         steps=None,
         *,
@@ -156,10 +161,7 @@ class StreamData:
             )
 
         def to_batch(*element):
-            parts = _name_parts(element if len(element) > 1 else element[0], has_context, weighted)
-            if parts["x"].dtype.is_floating:
-                parts["x"] = tf.cast(parts["x"], dtype)
-            return parts
+            return _name_parts(element if len(element) > 1 else element[0], has_context, weighted)
 
         self._dataset = dataset.map(to_batch, num_parallel_calls=2, deterministic=True)
         if not batched:
@@ -258,23 +260,9 @@ def _name_parts(element: Any, has_context: bool, weighted: bool = False) -> Batc
     return parts
 
 
-def check_rows(
-    x: Any, event_shape: tuple[int, ...], dtype: str, name: str = "x", *, missing: bool = False
-) -> np.ndarray:
-    """Return `x` checked, floats as `dtype`; with `missing`, NaN passes."""
-    array = check_array(x, event_shape, name, missing=missing)
-    # a memory map stays on disk; the graph casts its batches
-    if array.dtype.kind == "f" and array.dtype != dtype and not isinstance(array, np.memmap):
-        with np.errstate(over="ignore"):
-            cast = np.asarray(array, dtype)
-        if cast.dtype.itemsize < array.dtype.itemsize:
-            check_finite(cast, f"{name} cast to {dtype}", missing=missing)
-        return cast
-    return array
-
-
 def check_weights(weights: Any, n: int) -> np.ndarray:
     """Return the weights of n rows as float64."""
+    refuse_masked(weights, "sample_weight")
     array = np.asarray(weights)
     sound = array.dtype.kind in "bfiu" and array.shape == (n,)
     if not sound or not np.isfinite(array).all() or (n and array.min() < 0):

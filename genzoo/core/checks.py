@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from genzoo.core.errors import InvalidInputError, UnknownNameError
+from genzoo.core.numbers import as_array, refuse_masked
 
 _ROWS_AT_A_TIME = 65_536
 
@@ -99,6 +100,7 @@ def check_shape(shape: Any, name: str) -> tuple[int, ...]:
 
 def check_numbers(value: Any, name: str) -> np.ndarray:
     """Return numbers as a float64 array of any shape."""
+    refuse_masked(value, name)
     try:
         return np.asarray(value, np.float64)
     except (TypeError, ValueError):
@@ -137,7 +139,9 @@ def check_finite(x: np.ndarray, name: str, *, missing: bool = False) -> None:
 def check_numeric(x: Any, name: str) -> np.ndarray:
     """Return `x` as an array of numbers (float, integer or bool) of any shape."""
     try:
-        array = np.asanyarray(x)
+        array = as_array(x, name)
+    except InvalidInputError:
+        raise
     except ValueError as error:
         raise InvalidInputError(
             f"Expected {name} to be one array. Received: rows of different lengths ({error})."
@@ -156,8 +160,10 @@ def check_array(
 ) -> np.ndarray:
     """Return `x` as a finite numeric array of shape [n, *event_shape], n at least 1.
 
-    With `missing`, NaN stands for a missing value and passes.
+    With `missing`, NaN stands for a missing value and passes; so do masked values.
     """
+    if not missing:
+        refuse_masked(x, name)
     array = check_numeric(x, name)
     if array.ndim and len(array) == 0:
         raise InvalidInputError(

@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from genzoo.core.batches import check_rows
-from genzoo.core.checks import check_int
+from genzoo.core.checks import check_array, check_int
 from genzoo.core.errors import InvalidInputError
+from genzoo.core.numbers import refuse_masked
+from genzoo.core.units import RunningMoments
 
 
 class ContextSpec:
@@ -17,6 +18,8 @@ class ContextSpec:
         context_dim: Width of context vectors, or `None`.
         num_classes: Number of classes of integer labels, or `None`; with neither, no context.
         dtype: Float type of the encoded context.
+
+    Vectors are encoded with mean 0 and variance 1 by column, as `standardize` saw them.
     """
 
     def __init__(self, context_dim: int | None, num_classes: int | None, dtype: str):
@@ -30,11 +33,43 @@ class ContextSpec:
         if num_classes is not None:
             check_int(num_classes, "num_classes", minimum=2)
         self.context_dim, self.num_classes, self.dtype = context_dim, num_classes, dtype
+        self.mean: np.ndarray | None = None
+        self.scale: np.ndarray | None = None
 
     @property
     def size(self) -> int:
         """Width of the encoded context; 0 for none."""
         return self.context_dim or self.num_classes or 0
+
+    def standardize(self, moments: RunningMoments) -> None:
+        """Take the mean and scale of each column from vectors of context; constants keep scale 1.
+
+        Args:
+            moments: Of the vectors.
+        """
+        mean, spread = np.asarray(moments.mean, np.float64), moments.spread
+        self.mean, self.scale = mean, np.where(spread > 1e-10 * np.abs(mean), spread, 1.0)
+
+    def fitted_state(self) -> dict[str, list[float]] | None:
+        """Return what `standardize` learned, as JSON."""
+        if self.mean is None:
+            return None
+        return {"mean": self.mean.tolist(), "scale": self.scale.tolist()}
+
+    def restore_state(self, state: dict[str, list[float]] | None) -> None:
+        """Take back what `fitted_state` returned."""
+        own = state or {"mean": None, "scale": None}
+        self.mean, self.scale = (
+            None if own[name] is None else np.asarray(own[name]) for name in ("mean", "scale")
+        )
+
+    @property
+    def row_dtype(self) -> str:
+        """Type of checked vectors: wide where the float type would round what they vary by."""
+        if self.mean is None:
+            return self.dtype
+        rounding = np.finfo(self.dtype).eps * np.abs(self.mean)
+        return "float64" if (rounding > 1e-4 * self.scale).any() else self.dtype
 
     def encode(self, context: tf.Tensor | None) -> tf.Tensor | None:
         """Return float vectors [n, size], in graph; labels as one-hot."""
@@ -42,13 +77,15 @@ class ContextSpec:
             return None
         if self.num_classes is not None:
             return tf.one_hot(context, self.num_classes, dtype=self.dtype)
-        return tf.cast(context, self.dtype)
+        if self.mean is None:
+            return tf.cast(context, self.dtype)
+        return tf.cast((tf.cast(context, tf.float64) - self.mean) / self.scale, self.dtype)
 
     def signature(self) -> tf.TensorSpec:
         """Return the spec of a checked context."""
         if self.num_classes is not None:
             return tf.TensorSpec([None], tf.int32, name="context")
-        return tf.TensorSpec([None, self.context_dim], self.dtype, name="context")
+        return tf.TensorSpec([None, self.context_dim], self.row_dtype, name="context")
 
     def check(
         self, context: Any, n: int, model: str, *, broadcast: bool = False
@@ -81,14 +118,16 @@ class ContextSpec:
             )
         if self.num_classes is not None:
             return self._check_labels(context, n, broadcast)
-        vectors = np.asarray(context)
-        if broadcast and vectors.shape == (self.context_dim,):
+        one_for_all = broadcast and len(context) == self.context_dim and np.ndim(context) == 1
+        vectors = check_array([context] if one_for_all else context, (self.context_dim,), "context")
+        if one_for_all:
             vectors = np.broadcast_to(vectors, (n, self.context_dim))
-        vectors = check_rows(vectors, (self.context_dim,), self.dtype, "context")
         _check_count(vectors, n)
-        return np.ascontiguousarray(vectors, self.dtype)
+        # what the columns need is known once they are seen
+        return np.ascontiguousarray(vectors, np.float64 if self.mean is None else self.row_dtype)
 
     def _check_labels(self, context: Any, n: int, broadcast: bool) -> np.ndarray:
+        refuse_masked(context, "context")
         labels = np.asarray(context)
         if broadcast and labels.ndim == 0:
             labels = np.full(n, labels)

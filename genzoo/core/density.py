@@ -24,8 +24,8 @@ class DensityModel(GenerativeModel):
     density at x + u, a lower bound (in expectation) on the log of the mass of x.
 
     A subclass implements `_log_weight(x, context, seed, first_row)`, in graph: log p(x) of real
-    x. One that estimates p(x) implements `_draw_log_weight` in its place, and `_prepare` for what
-    its draws share.
+    x, the model's own numbers (see `DataSpec.to_model`). One that estimates p(x) implements
+    `_draw_log_weight` in its place, and `_prepare` for what its draws share.
 
     Reference: Theis, van den Oord and Bethge, A note on the evaluation of generative models, 2016.
     """
@@ -49,7 +49,7 @@ class DensityModel(GenerativeModel):
         under `"objective"`.
         """
         parts = inputs if isinstance(inputs, dict) else {"x": inputs}
-        x = parts["x"]
+        x = self.to_model(parts["x"])
         seed = make_seed(self.seed_generator.next() if training else 0)
         context = self.encode_context(parts.get("context"))
         return self._objective(x, context, seed, first_row(x))
@@ -73,13 +73,18 @@ class DensityModel(GenerativeModel):
         raise NotImplementedError
 
     def _to_real(self, x, seed, first_row) -> tuple[tf.Tensor, Any]:
-        """Cast to the model's float type; dequantise integers.
+        """Dequantise integers.
+
+        Args:
+            x: The model's own numbers.
 
         Returns:
-            Real numbers and -log q of the noise that was added.
+            Real numbers, and -log q of the noise that was added less the log of the data's scale.
         """
         if x.dtype.is_floating or self.data_spec is None:
-            return tf.cast(x, self.float_dtype), 0.0
+            spec = self.data_spec
+            log_scale = 0.0 if spec is None else spec.log_scale(self.event_shape)
+            return tf.cast(x, self.float_dtype), -log_scale
         seed = tf.random.experimental.stateless_fold_in(seed, _DEQUANTIZE)
         return self._dequantize(x, seed, first_row)
 
@@ -203,6 +208,9 @@ class DensityModel(GenerativeModel):
     def distribution(self, context: tf.Tensor | None = None):
         """Return the `tfd.Distribution` of real numbers in data space, to compose in a graph.
 
+        It holds them in the model's float type. Of data far from zero that says less of them than
+        `log_prob` and `sample` do, unless that is float64.
+
         Args:
             context: Encoded context [n, context_size], for conditional models.
         """
@@ -219,9 +227,10 @@ class DensityModel(GenerativeModel):
 
         def log_prob(x, context=None):
             context = self.encode_context(context)
-            return self._score_rows(x, context, tf.constant(0, tf.int64), make_seed(0), 1)
+            first_row = tf.constant(0, tf.int64)
+            return self._score_rows(self.to_model(x), context, first_row, make_seed(0), 1)
 
         return {"log_prob": (log_prob, signature), **signatures}
 
     def _x_signature(self) -> tf.TensorSpec:
-        return tf.TensorSpec([None, *self.event_shape], self.sample_dtype, name="x")
+        return tf.TensorSpec([None, *self.event_shape], self.input_dtype, name="x")

@@ -47,3 +47,7 @@ class DivergenceWarning(UserWarning):
 
 class CollapseWarning(UserWarning):
     """A generator makes too little of what the data hold."""
+
+
+class PrecisionWarning(UserWarning):
+    """A float type holds the data too coarsely for what they vary by."""

@@ -86,11 +86,12 @@ class LatentModel:
     def export_signatures(self) -> dict[str, tuple[Callable[..., Any], list[tf.TensorSpec]]]:
         """As in `DensityModel`, with `encode(x[, context])` and `decode(z[, context])`."""
         context = [self.context_spec.signature()] if self.context_size else []
-        x = tf.TensorSpec([None, *self.event_shape], self.sample_dtype, name="x")
+        x = tf.TensorSpec([None, *self.event_shape], self.input_dtype, name="x")
         z = tf.TensorSpec([None, *self.latent_shape], self.float_dtype, name="z")
 
         def encode(x, context=None):
-            return self._encode(x, self.encode_context(context), tf.constant(0, tf.int64))
+            first_row = tf.constant(0, tf.int64)
+            return self._encode(self.to_model(x), self.encode_context(context), first_row)
 
         def decode(z, context=None):
             return self._decode(z, self.encode_context(context))

@@ -47,7 +47,8 @@ class GenerativeModel(TrainableModel):
             seed: The same seed gives the same samples; `None` draws anew at each call.
 
         Returns:
-            Array [n, *event_shape] of the data's dtype.
+            Array [n, *event_shape] in the dtype of the data: integers as theirs, real numbers as
+            float64 where the data were, else in the model's float type.
 
         Raises:
             NotFittedError: Before `fit` or `adapt`.
@@ -91,7 +92,7 @@ class GenerativeModel(TrainableModel):
         return PartFunction(sample, signature)
 
     def _sample(self, n, context, temperature, seed) -> tf.Tensor:
-        """Hook, in graph: `n` samples in data space as real numbers, [n, *event_shape]."""
+        """Hook, in graph: `n` samples as the model's own real numbers, [n, *event_shape]."""
         raise NotImplementedError
 
     def _draw_seed(self, seed: int | None) -> int:
@@ -165,6 +166,7 @@ class GenerativeModel(TrainableModel):
             )
         data = self._door(x, context)
         self._check_kind(data, self.data_spec)
+        self._narrow(data)
         # long batches score a vector twice as fast; wide rows fill the memory sooner
         rows = min(max(_VALUES_AT_A_TIME // self.event_size, 256), 8192)
         return data, check_batch_size(batch_size, rows)
@@ -181,8 +183,8 @@ class GenerativeModel(TrainableModel):
 
         Args:
             name: Name of the compiled function.
-            function: In graph, of real or integer `x` [n, *event_shape], the encoded context,
-                and the number of the batch's first row.
+            function: In graph, of `x` [n, *event_shape] as the model's own numbers, real or
+                integer, the encoded context, and the number of the batch's first row.
             data: Checked rows.
             batch_size: Rows a replica at a time.
             *scalars: Further arguments, the same for all batches.
@@ -198,11 +200,12 @@ class GenerativeModel(TrainableModel):
                 signature.append(self.context_spec.signature())
 
                 def graph(x, first_row, context, *scalars):
-                    return function(x, self.encode_context(context), first_row, *scalars)
+                    context = self.encode_context(context)
+                    return function(self.to_model(x), context, first_row, *scalars)
             else:
 
                 def graph(x, first_row, *scalars):
-                    return function(x, None, first_row, *scalars)
+                    return function(self.to_model(x), None, first_row, *scalars)
 
             signature += [tf.TensorSpec(s.shape, s.dtype) for s in scalars]
             return PartFunction(graph, signature)

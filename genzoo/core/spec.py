@@ -1,11 +1,14 @@
-"""What a model knows of its data: dtype and levels, so that samples come back in kind."""
+"""What a model knows of its data: dtype, levels and units, so that samples come back in kind."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from genzoo.core.errors import InvalidInputError
+from genzoo.core.lazy import tfp
+from genzoo.core.units import RunningMoments, choose_units
 
 _FEW_LEVELS = 64
 
@@ -18,10 +21,14 @@ class DataSpec:
         dtype: NumPy dtype name of the data. Integers come back as this; real numbers in the
             model's own float type.
         levels: Integers run from 0 to `levels - 1`; `None` for real numbers and unbounded integers.
+        offset, scale: A model computes with (x - offset) / scale, where a float type would round
+            x too much; see `choose_units`. Numbers, or nested lists of the shape of an example.
     """
 
     dtype: str
     levels: int | None = None
+    offset: Any = None
+    scale: Any = None
 
     @property
     def is_integer(self) -> bool:
@@ -29,7 +36,7 @@ class DataSpec:
 
     @classmethod
     def of(cls, dtype: np.dtype, minimum: float, maximum: float, levels: int | None) -> "DataSpec":
-        """Describe data of `dtype` that span [minimum, maximum].
+        """Describe data of `dtype` that span [minimum, maximum], in their own units.
 
         `levels` given wins. Else `bool` has 2, `uint8` 256 or, when its values stay below 64, one
         more than the largest; other integers are unbounded and floats have none.
@@ -51,8 +58,36 @@ class DataSpec:
             check_levels(minimum, maximum, levels)
         return cls(dtype.name, levels)
 
-    def check(self, x: np.ndarray, name: str = "x") -> None:
-        """Refuse data of another kind than the fitted one."""
+    @classmethod
+    def seen(
+        cls,
+        moments: RunningMoments,
+        levels: int | None,
+        float_dtype: str,
+        *,
+        pooled: bool = False,
+        rescale: bool = True,
+    ) -> "DataSpec":
+        """Describe data by what was seen of them.
+
+        Args:
+            moments: Of the data.
+            levels: As in `of`.
+            float_dtype: Type of the model's own numbers.
+            pooled: Whether all values of an example share an offset and scale, as pixels do.
+            rescale: As in `choose_units`.
+        """
+        low = np.fmin.reduce(moments.low, axis=None)
+        high = np.fmax.reduce(moments.high, axis=None)
+        spec = cls.of(moments.dtype, low, high, levels)
+        if spec.levels is not None or moments.dtype.kind == "b":
+            return spec
+        moments = moments.pooled() if pooled else moments
+        offset, scale = choose_units(moments, float_dtype, rescale=rescale)
+        return dataclasses.replace(spec, offset=offset, scale=scale)
+
+    def check(self, x: np.ndarray, name: str = "x", *, float_dtype: str) -> None:
+        """Refuse data of another kind than the fitted one, and what `float_dtype` cannot hold."""
         if self.is_integer and x.dtype.kind == "f":
             raise InvalidInputError(
                 f"Expected {name} of integers, as fitted (dtype {self.dtype}). "
@@ -61,11 +96,78 @@ class DataSpec:
             )
         if self.levels is not None:
             check_levels(x.min(), x.max(), self.levels, name)
+        if x.dtype.kind == "f" and x.dtype.itemsize > np.dtype(float_dtype).itemsize:
+            self._check_range(x, name, float_dtype)
+
+    def _check_range(self, x, name, float_dtype) -> None:
+        limit = float(np.finfo(float_dtype).max)
+        offset, scale = (0.0, 1.0) if self.offset is None else (self.offset, self.scale)
+        low, high = np.fmin.reduce(x, axis=0), np.fmax.reduce(x, axis=0)
+        with np.errstate(over="ignore"):
+            ends = np.abs((np.stack([low, high]) - offset) / scale)
+        if np.fmax.reduce(ends, axis=None) > limit:
+            raise InvalidInputError(
+                f"Expected {name} within the range of {float_dtype}, as fitted. Received: {name} "
+                f"between {np.fmin.reduce(low, axis=None)} and {np.fmax.reduce(high, axis=None)}. "
+                "Drop such rows, divide the data, or build the model with dtype='float64'."
+            )
+
+    @property
+    def sample_dtype(self) -> str | None:
+        """Type in which samples come back; `None` for the model's own float type."""
+        return self.dtype if self.is_integer or self.dtype == "float64" else None
+
+    def input_dtype(self, float_dtype: str) -> str:
+        """Return the type of the data that a compiled function takes."""
+        if self.is_integer:
+            return self.dtype
+        return float_dtype if self.offset is None else "float64"
+
+    def to_model(self, x: tf.Tensor, float_dtype: str) -> tf.Tensor:
+        """Turn data into the numbers that a model computes with, in graph.
+
+        Integers stay integers where the model was fitted to some. Floats beside them are taken
+        for integers that have their noise already.
+        """
+        if self.is_integer:
+            if x.dtype.is_floating:
+                return tf.cast(x, float_dtype)
+            return x if self.offset is None else tf.cast(x, tf.int64) - self.offset
+        if self.offset is None:
+            return tf.cast(x, float_dtype)
+        return tf.cast((tf.cast(x, tf.float64) - self.offset) / self.scale, float_dtype)
+
+    def log_scale(self, event_shape: tuple[int, ...]) -> float:
+        """Return the sum of log(scale) over the values of an example: nats by which log p(x) is
+        below that of the model's own numbers."""
+        if self.scale is None:
+            return 0.0
+        return float(np.log(np.broadcast_to(self.scale, event_shape)).sum())
+
+    def in_data_space(self, distribution: Any) -> Any:
+        """Return a `tfd.Distribution` of the model's own numbers as one of the data."""
+        if self.offset is None:
+            return distribution
+        return tfp.distributions.TransformedDistribution(
+            distribution, self.bijector(distribution.dtype)
+        )
+
+    def bijector(self, dtype: Any) -> Any:
+        """Return the `tfb.Bijector` from the model's own numbers to the data."""
+        tfb = tfp.bijectors
+        scale = 1.0 if self.scale is None else self.scale
+        shift = tfb.Shift(tf.constant(self.offset, dtype))
+        return tfb.Chain([shift, tfb.Scale(tf.constant(scale, dtype))])
 
     def to_data(self, x: tf.Tensor) -> tf.Tensor:
-        """Turn real numbers in data space into the kind of the data."""
+        """Turn the real numbers that a model makes into data of their kind, in graph."""
         if not self.is_integer:
-            return x
+            kind = self.sample_dtype or x.dtype
+            if self.offset is not None:
+                x = tf.cast(x, tf.float64) * self.scale + self.offset
+            return tf.cast(x, kind)
+        if self.offset is not None:
+            return self._to_far_integers(x)
         dtype = np.dtype(self.dtype)
         low, high = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
         if self.levels is not None:
@@ -75,6 +177,13 @@ class DataSpec:
         if limits[1] > high:
             limits[1] = np.nextafter(limits[1], np.array(0, limits.dtype))
         return tf.cast(tf.clip_by_value(tf.floor(x), limits[0], limits[1]), self.dtype)
+
+    def _to_far_integers(self, x: tf.Tensor) -> tf.Tensor:
+        limits = np.iinfo(self.dtype)
+        near = tf.clip_by_value(tf.floor(x), -(2.0**62), 2.0**62)
+        far = tf.cast(near, tf.int64) + self.offset
+        high = min(limits.max, np.iinfo(np.int64).max)
+        return tf.cast(tf.clip_by_value(far, limits.min, high), self.dtype)
 
 
 def check_levels(minimum: float, maximum: float, levels: int, name: str = "x") -> None:

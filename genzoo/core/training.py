@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import json
 import warnings
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -18,7 +19,6 @@ from genzoo.core.batches import (
     Batch,
     StreamData,
     check_batch_size,
-    check_rows,
     check_weights,
 )
 from genzoo.core.context import ContextSpec
@@ -28,6 +28,7 @@ from genzoo.core.likelihood import NO_LIKELIHOOD, Likelihood
 from genzoo.core.registry import constructor_arguments
 from genzoo.core.replicas import lost_workers_told, replica_share
 from genzoo.core.spec import DataSpec
+from genzoo.core.units import RunningMoments
 from genzoo.core.variables import remember_saved_attributes, with_repeated_names
 
 _STATE = "fitted_state"
@@ -108,6 +109,21 @@ class _Conductor(keras.callbacks.Callback):
                 getattr(callback, hook)(*arguments)
 
 
+class _FittedState(tf.train.experimental.PythonState):
+    """What a model learned beside its weights, as a part of a `tf.train.Checkpoint` of it."""
+
+    def __init__(self, model: "TrainableModel"):
+        self._model = weakref.ref(model)
+
+    def serialize(self):
+        model = self._model()
+        return "" if model.data_spec is None else json.dumps(model.fitted_state())
+
+    def deserialize(self, string_value):
+        if string_value:
+            self._model().restore_state(json.loads(string_value))
+
+
 class TrainableModel(keras.Model):
     """A `keras.Model` that checks its data, adapts to them, trains and is saved.
 
@@ -138,6 +154,8 @@ class TrainableModel(keras.Model):
     takes_scalars = False
     # whether an example is a sequence of steps, event_shape the shape of one
     takes_sequences = False
+    # whether numbers of extreme size may be divided by a power of two before they are rounded
+    rescales = True
 
     def __init_subclass__(cls, **arguments: Any):
         super().__init_subclass__(**arguments)
@@ -174,6 +192,7 @@ class TrainableModel(keras.Model):
         self._graphs = _Graphs()
         self._conductor = _Conductor()
         self._iterators = {"train": IteratorKeeper(), "test": IteratorKeeper()}
+        self._checkpointed_state = _FittedState(self)
 
     # Declaration
 
@@ -203,8 +222,18 @@ class TrainableModel(keras.Model):
 
     @property
     def sample_dtype(self) -> str:
-        """Type of the samples: that of integer data, else the model's own float type."""
-        return self.data_spec.dtype if self.data_spec.is_integer else self.float_dtype
+        """Type of the samples: that of integer and float64 data, else the model's float type."""
+        return self.data_spec.sample_dtype or self.float_dtype
+
+    @property
+    def input_dtype(self) -> str:
+        """Type of data in exported functions."""
+        return self.data_spec.input_dtype(self.float_dtype)
+
+    def to_model(self, x: tf.Tensor) -> tf.Tensor:
+        """Return data as the numbers that the model computes with, in graph; see `DataSpec`."""
+        x = tf.convert_to_tensor(x)
+        return x if self.data_spec is None else self.data_spec.to_model(x, self.float_dtype)
 
     def _class_name(self) -> str:
         return type(self).__name__
@@ -297,6 +326,8 @@ class TrainableModel(keras.Model):
         self._check_kind(validation, spec, batches=None)
         if self.data_spec is None:
             self._adapt(data, spec, batch_size)
+        for part in (data, validation):
+            self._narrow(part)
         with self.distribute_strategy.scope():
             for optimizer, variables in self._optimized():
                 if not optimizer.built:
@@ -381,28 +412,43 @@ class TrainableModel(keras.Model):
 
     def _observe(self, data: ArrayData | StreamData, batch_size: int) -> DataSpec:
         """Return the kind of the data, in one pass that also checks streams."""
-        low, high, dtype = np.inf, -np.inf, None
+        moments, contexts = RunningMoments(), RunningMoments()
         counts = np.zeros(self.num_classes or 0, np.int64)
         for batch in data.batches(max(batch_size, 4096)):
+            moments.update(batch["x"])
             if self.num_classes:
                 counts += np.bincount(batch["context"], minlength=self.num_classes)
-            low, high = min(low, batch["x"].min()), max(high, batch["x"].max())
-            dtype = batch["x"].dtype
-        if dtype is None:
-            raise InvalidInputError("Expected data with at least one row. Received: an empty one.")
-        spec = DataSpec.of(dtype, low, high, self.levels)
+            elif self.context_dim:
+                contexts.update(batch["context"])
+        spec = self._spec_of(moments)
         self.class_counts = counts.tolist() if self.num_classes else None
+        if self.context_dim:
+            self.context_spec.standardize(contexts)
         return spec
+
+    def _spec_of(self, moments: RunningMoments) -> DataSpec:
+        if moments.dtype is None:
+            raise InvalidInputError("Expected data with at least one row. Received: an empty one.")
+        # pixels mean something by their place between the ends of a range
+        pooled = len(self.event_shape) == 3
+        return DataSpec.seen(
+            moments, self.levels, self.float_dtype, pooled=pooled, rescale=self.rescales
+        )
 
     def _adapt(self, data: ArrayData | StreamData, spec: DataSpec, batch_size: int) -> None:
         before = self.data_spec
         self._set_spec(spec)
         try:
             with self.distribute_strategy.scope():
-                self._adapt_parts(lambda: data.batches(max(batch_size, 4096)))
+                self._adapt_parts(lambda: self._model_batches(data, batch_size))
         except BaseException:
             self.data_spec = before
             raise
+
+    def _model_batches(self, data, batch_size) -> Iterator[Batch]:
+        """Yield the data in order as the numbers that the model computes with."""
+        for batch in data.batches(max(batch_size, 4096)):
+            yield {**batch, "x": self.to_model(batch["x"]).numpy()}
 
     def _adapt_parts(self, batches: Callable[[], Iterator[Batch]]) -> None:
         """Hook: start weights from data; `batches()` begins one pass over it."""
@@ -479,7 +525,6 @@ class TrainableModel(keras.Model):
                 x,
                 self.event_shape,
                 bool(self.context_size),
-                self.float_dtype,
                 batch_size,
                 steps,
                 context_spec=self.context_spec,
@@ -491,7 +536,7 @@ class TrainableModel(keras.Model):
                 "Expected an array x, or a tf.data.Dataset. Received: a "
                 f"{type(x).__name__}. Make it a tf.data.Dataset, with its from_generator."
             )
-        rows = {"x": check_rows(x, self.event_shape, self.float_dtype, missing=self.takes_missing)}
+        rows = {"x": checks.check_array(x, self.event_shape, missing=self.takes_missing)}
         encoded = self.context_spec.check(context, len(rows["x"]), self._class_name())
         if encoded is not None:
             rows["context"] = encoded
@@ -499,22 +544,27 @@ class TrainableModel(keras.Model):
             rows["sample_weight"] = check_weights(sample_weight, len(rows["x"]))
         return ArrayData(rows)
 
-    @staticmethod
     def _check_kind(
-        data: ArrayData | StreamData | None, spec: DataSpec, batches: int | None = 1
+        self, data: ArrayData | StreamData | None, spec: DataSpec, batches: int | None = 1
     ) -> None:
         """Refuse data of another kind; of streams see so many batches, all for `None`."""
         if isinstance(data, ArrayData):
-            spec.check(data.rows["x"])
+            spec.check(data.rows["x"], float_dtype=self.float_dtype)
         elif isinstance(data, StreamData):
             for batch in itertools.islice(data.batches(), batches):
-                spec.check(batch["x"])
+                spec.check(batch["x"], float_dtype=self.float_dtype)
+
+    def _narrow(self, data: ArrayData | StreamData | None) -> None:
+        """Cast floats in memory to the model's type, once, where nothing is taken from them."""
+        if isinstance(data, ArrayData) and self.data_spec.offset is None:
+            data.cast_floats(self.float_dtype)
 
     def _check_fitted(self, method: str) -> None:
         if self.data_spec is None:
             raise NotFittedError(
                 f"{method}() of {type(self).__name__} needs data first: call fit(x) or adapt(x), "
-                "or load a saved model."
+                "or load a saved model. Weights taken over by set_weights() do not tell the kind "
+                "of the data: call restore_state(other.fitted_state()) too."
             )
 
     @staticmethod
@@ -555,10 +605,13 @@ class TrainableModel(keras.Model):
         return {
             "data_spec": dataclasses.asdict(self.data_spec),
             "class_counts": self.class_counts,
+            "context": self.context_spec.fitted_state(),
         }
 
     def restore_state(self, state: dict[str, Any]) -> None:
         """Take back what `fitted_state` returned."""
+        # models of version 0.1 saw contexts in their own units
+        self.context_spec.restore_state(state.get("context"))
         self._set_spec(DataSpec(**state["data_spec"]))
         self.class_counts = state["class_counts"]
 

@@ -5,6 +5,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import keras
+import numpy as np
 import tensorflow as tf
 
 
@@ -45,3 +47,8 @@ def remember_saved_attributes() -> None:
     known = global_state.get_global_attribute("saving_attr_skipset_Optimizer")
     if known is not None:
         global_state.set_global_attribute("saving_attr_skiplist_Optimizer", known)
+
+
+def still_zeros(*weights: keras.Variable) -> bool:
+    """Return whether weights are the zeros they were made as: neither trained nor restored."""
+    return not any(np.any(weight) for weight in weights)

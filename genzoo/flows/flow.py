@@ -138,6 +138,13 @@ class Flow(LatentModel, DensityModel):
         Args:
             context: Encoded context [n, context_size], for conditional flows.
         """
+        bijector = self._own_bijector(context)
+        if self.data_spec is None or self.data_spec.offset is None:
+            return bijector
+        return tfp.bijectors.Chain([self.data_spec.bijector(self.float_dtype), bijector])
+
+    def _own_bijector(self, context):
+        """Return the bijector from the base to the numbers that the model computes with."""
         # XLA inlines functions at a cost that grows exponentially with their number
         self._share_traces(not self.jit_compile)
         return self.chain.bijector(context)
@@ -159,6 +166,10 @@ class Flow(LatentModel, DensityModel):
         base = self.base_distribution(temperature)
         return tfp.distributions.TransformedDistribution(base, self.bijector(context))
 
+    def _own_distribution(self, context, temperature=1.0):
+        base = self.base_distribution(temperature)
+        return tfp.distributions.TransformedDistribution(base, self._own_bijector(context))
+
     def _dequantize(self, x, seed, first_row):
         if self.dequantizer is None:
             return super()._dequantize(x, seed, first_row)
@@ -168,18 +179,18 @@ class Flow(LatentModel, DensityModel):
         return self.dequantizer.dequantize(x, noise, self.data_spec)
 
     def _log_weight(self, x, context, seed, first_row):
-        return self.distribution(context).log_prob(x)
+        return self._own_distribution(context).log_prob(x)
 
     def _sample(self, n, context, temperature, seed):
-        return self.distribution(context, temperature).sample(n, seed=seed)
+        return self._own_distribution(context, temperature).sample(n, seed=seed)
 
     def _encode(self, x, context, first_row):
         # integers by the middle of their bins, so that floor() leads back to them
         real = tf.cast(x, self.float_dtype) + (0.5 if self.data_spec.is_integer else 0.0)
-        return self.bijector(context).inverse(real)
+        return self._own_bijector(context).inverse(real)
 
     def _decode(self, z, context):
-        return self.data_spec.to_data(self.bijector(context).forward(z))
+        return self.data_spec.to_data(self._own_bijector(context).forward(z))
 
     # Data-dependent start
 
@@ -241,7 +252,8 @@ class Flow(LatentModel, DensityModel):
         return {"inversion_error": self.inversion_error(x[rows], context=context)}
 
     def _inversion_error(self, x, context):
-        real = tf.cast(x, self.float_dtype) + (0.5 if self.data_spec.is_integer else 0.0)
+        real = tf.cast(self.to_model(x), self.float_dtype)
+        real += 0.5 if self.data_spec.is_integer else 0.0
         if context is not None:
             context = self.encode_context(context[: len(x)])
         # op by op: there is nothing to gain from new traces

@@ -105,7 +105,7 @@ class AdversarialModel(GenerativeModel):
 
     def _take(self, data):
         parts = data[0] if isinstance(data, tuple) else data
-        return parts["x"], self.encode_context(parts.get("context"))
+        return self.to_model(parts["x"]), self.encode_context(parts.get("context"))
 
     def _noise(self, seed, rows) -> RowNoise:
         return RowNoise(seed, first_row(rows), self.float_dtype)

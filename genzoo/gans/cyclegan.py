@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from genzoo.core import checks
-from genzoo.core.batches import check_rows
+from genzoo.core.checks import check_array
 from genzoo.core.errors import InvalidInputError
 from genzoo.core.registry import register
 from genzoo.core.replicas import PartFunction, replica_share
@@ -179,19 +179,19 @@ class CycleGAN(Translation):
         if not backward:
             return super().translate(x)
         self._check_fitted("translate")
-        y = check_rows(x, self.event_shape, self.float_dtype, "the images to translate")
-        self.data_spec.check(y, "the images to translate")
-        y = y.astype(self.sample_dtype, copy=False)
+        y = check_array(x, self.event_shape, "the images to translate")
+        self.data_spec.check(y, "the images to translate", float_dtype=self.float_dtype)
+        y = y.astype(self.input_dtype, copy=False)
         signature = [self._y_signature()]
         graph = self._graphs.get("backward", lambda: PartFunction(self._backward, signature))
         parts = ([part] for part in map(tf.convert_to_tensor, np.array_split(y, -(-len(y) // 256))))
         return np.concatenate(list(graph.run(self.distribute_strategy, parts)))
 
     def _y_signature(self) -> tf.TensorSpec:
-        return tf.TensorSpec([None, *self.event_shape], self.sample_dtype, name="y")
+        return tf.TensorSpec([None, *self.event_shape], self.input_dtype, name="y")
 
     def _backward(self, y):
-        made = self.generators["x"](self.scaling.to_model(y))
+        made = self.generators["x"](self.scaling.to_model(self.to_model(y)))
         return self.context_spec.spec.to_data(self.source_scaling.to_data(made))
 
     def discriminate(self, y: Any, *, batch_size: int | None = None) -> np.ndarray:

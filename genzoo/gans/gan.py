@@ -373,7 +373,8 @@ class GAN(InvertedModel, AdversarialModel):
     def call(self, inputs, training=False):
         """Return the discriminator's score of each row, [n]."""
         parts = inputs if isinstance(inputs, dict) else {"x": inputs}
-        return self._score(parts["x"], self.encode_context(parts.get("context")), 0)
+        context = self.encode_context(parts.get("context"))
+        return self._score(self.to_model(parts["x"]), context, 0)
 
     # In graph
 
@@ -398,12 +399,13 @@ class GAN(InvertedModel, AdversarialModel):
 
     def export_signatures(self):
         """As in `LatentModel`, with `discriminate(x[, context])`, x of the data's dtype."""
-        signature = [tf.TensorSpec([None, *self.event_shape], self.sample_dtype, name="x")]
+        signature = [tf.TensorSpec([None, *self.event_shape], self.input_dtype, name="x")]
         if self.context_size:
             signature.append(self.context_spec.signature())
 
         def discriminate(x, context=None):
-            return self._score(x, self.encode_context(context), tf.constant(0, tf.int64))
+            first_row = tf.constant(0, tf.int64)
+            return self._score(self.to_model(x), self.encode_context(context), first_row)
 
         return {**super().export_signatures(), "discriminate": (discriminate, signature)}
 

@@ -7,8 +7,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from genzoo.core.batches import ArrayData, Batch, check_rows, reaches_all, shuffled
+from genzoo.core.batches import ArrayData, Batch, reaches_all, shuffled
+from genzoo.core.checks import check_array
 from genzoo.core.errors import InvalidInputError
+from genzoo.core.numbers import refuse_masked
 from genzoo.core.replicas import first_row, gather_over_replicas
 from genzoo.core.spec import DataSpec
 
@@ -37,6 +39,12 @@ class ImageContext:
         """Type of a checked image: that of integer data, else the model's own float type."""
         return self.spec.dtype if self.spec.is_integer else self.dtype
 
+    def fitted_state(self) -> None:
+        """Return nothing: the model keeps the kind of the images, see `Translation`."""
+
+    def restore_state(self, state: None) -> None:
+        """Take back nothing."""
+
     def encode(self, context: tf.Tensor | None) -> tf.Tensor | None:
         """Return the images as they are; the model scales them."""
         return context
@@ -61,17 +69,20 @@ class ImageContext:
                 f"Expected images of shape {self.shape} for {model} to translate. "
                 "Received: none. Give them to fit(x, y), translate(x) or sample(n, context=x)."
             )
+        refuse_masked(context, "the images to translate")
         images = np.asarray(context)
         if broadcast and images.shape == self.shape:
             images = np.broadcast_to(images, (n, *self.shape))
-        images = check_rows(images, self.shape, self.dtype, "the images to translate")
+        images = check_array(images, self.shape, "the images to translate")
+        if images.dtype.kind == "f":
+            images = images.astype(self.dtype, copy=False)
         if n is not None and len(images) != n:
             raise InvalidInputError(
                 f"Expected an image to translate for each of {n} examples. "
                 f"Received: {len(images)} images of shape {self.shape}"
             )
         if self.spec is not None:
-            self.spec.check(images, "the images to translate")
+            self.spec.check(images, "the images to translate", float_dtype=self.dtype)
             images = images.astype(self.row_dtype, copy=False)
         return np.ascontiguousarray(images)
 

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from genzoo.core.spec import DataSpec
+from genzoo.core.units import RunningMoments
 
 
 class Scaling(keras.layers.Layer):
@@ -38,19 +39,18 @@ class Scaling(keras.layers.Layer):
         if self.bounded and spec.levels is not None:
             low, high = 0.0, float(spec.levels)
         else:
-            count, total, squares, low, high = 0, 0.0, 0.0, np.inf, -np.inf
+            moments = RunningMoments()
             for x in arrays:
-                x = x.astype(np.float64) + 0.5 * spec.is_integer
-                count += len(x)
-                total, squares = total + x.sum(axis=0), squares + np.square(x).sum(axis=0)
-                low, high = min(low, x.min()), max(high, x.max())
+                moments.update(x.astype(np.float64) + 0.5 * spec.is_integer)
         if self.bounded:
+            if spec.levels is None:
+                low, high = moments.low.min(), moments.high.max()
             center, spread = (low + high) / 2, np.asarray((high - low) / 2)
         else:
-            center = total / count
-            spread = np.sqrt(np.maximum(squares / count - center**2, 0.0))
+            center, spread = moments.mean, moments.spread
         self.center.assign(center)
-        self.spread.assign(np.where(spread > 1e-6 * (1 + np.abs(center)), spread, 1.0))
+        # a constant keeps its size
+        self.spread.assign(np.where(spread > 1e-10 * np.abs(center), spread, 1.0))
 
     def to_model(self, x: tf.Tensor) -> tf.Tensor:
         """Return what the networks see of data, integers by the middle of their bins."""

@@ -7,7 +7,8 @@ import numpy as np
 import tensorflow as tf
 
 from genzoo.core import checks
-from genzoo.core.batches import ArrayData, StreamData, check_rows
+from genzoo.core.batches import ArrayData, StreamData
+from genzoo.core.checks import check_array
 from genzoo.core.errors import InvalidInputError
 from genzoo.core.random import make_seed
 from genzoo.core.spec import DataSpec
@@ -107,13 +108,13 @@ class Translation(AdversarialModel):
                     f"Received: element_spec={x.element_spec}"
                 )
             swapped = x.map(lambda x, y: (y, x))
-            return StreamData(swapped, self.event_shape, True, self.float_dtype, batch_size, steps)
+            return StreamData(swapped, self.event_shape, True, batch_size, steps)
         if context is None:
             raise InvalidInputError(
                 f"Expected images y beside the images x for {type(self).__name__}. Received: "
                 "y=None. Call fit(x, y)."
             )
-        y = check_rows(context, self.event_shape, self.float_dtype, "y")
+        y = check_array(context, self.event_shape, "y")
         return self._pair(y, self.context_spec.check(x, None, self._class_name()))
 
     def _pair(self, y: np.ndarray, x: np.ndarray) -> ArrayData:

@@ -8,6 +8,8 @@ import tensorflow as tf
 
 from genzoo.core.checks import check_number
 from genzoo.core.errors import InvalidInputError
+from genzoo.core.units import RunningMoments
+from genzoo.core.variables import still_zeros
 from genzoo.steps.base import FlowStep, sum_rows
 
 
@@ -31,20 +33,10 @@ class Standardize(FlowStep):
         )
 
     def adapt(self, batches, spec):
-        count = 0
-        mean = np.zeros(self.event_shape)
-        squares = np.zeros(self.event_shape)
+        moments = RunningMoments()
         for batch in batches():
-            # Chan, Golub and LeVeque 1983: merging means and sums of squares loses no digits
-            batch = np.asarray(batch, np.float64)
-            batch_mean = batch.mean(axis=0)
-            delta = batch_mean - mean
-            total = count + len(batch)
-            mean += delta * len(batch) / total
-            squares += ((batch - batch_mean) ** 2).sum(axis=0)
-            squares += delta**2 * count * len(batch) / total
-            count = total
-        scale = np.sqrt(squares / count)
+            moments.update(np.asarray(batch, np.float64))
+        mean, scale = moments.mean, moments.spread
         rounding = scale <= 1e-10 * np.abs(mean)
         self.mean.assign(mean.astype(self.mean.dtype))
         self.scale.assign(np.where(rounding, 1.0, scale).astype(self.scale.dtype))
@@ -91,7 +83,8 @@ class DiagonalScale(_LogScale):
 class ActNorm(_LogScale):
     """Scales and shifts each channel (the last axis); both learned.
 
-    Starts such that the first batch has mean 0 and variance 1 by channel on the base side.
+    Starts such that the first batch has mean 0 and variance 1 by channel on the base side; what
+    was trained or restored stays as it is.
 
     Reference: Kingma and Dhariwal, Glow, 2018.
     """
@@ -107,6 +100,8 @@ class ActNorm(_LogScale):
         return self.shift
 
     def start(self, y, context=None):
+        if not still_zeros(self.shift, self.log_scale):
+            return super().start(y, context)
         mean, variance = tf.nn.moments(y, axes=list(range(y.shape.rank - 1)))
         scale = tf.sqrt(variance)
         # a constant channel keeps scale 1

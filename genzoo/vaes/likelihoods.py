@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from genzoo.core.errors import InvalidInputError
+from genzoo.core.variables import still_zeros
 
 _LOG_SCALE_LIMIT = 7.0
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
@@ -45,7 +46,8 @@ class OutputDistribution(keras.layers.Layer):
         return super().add_weight(*arguments, **{"autocast": False, **keywords})
 
     def start(self, scale: float) -> None:
-        """Hook: begin from the standard deviation of the data on the model's side."""
+        """Hook: begin from the standard deviation of the data on the model's side; what was trained
+        or restored stays."""
 
     def log_prob(self, x, output):
         """Return log p(x | z), [n]."""
@@ -86,7 +88,8 @@ class Gaussian(OutputDistribution):
         self.log_scale = self.add_weight(shape=(), initializer="zeros", name="log_scale")
 
     def start(self, scale):
-        self.log_scale.assign(math.log(scale))
+        if still_zeros(self.log_scale):
+            self.log_scale.assign(math.log(scale))
 
     def split(self, output):
         """Return the mean and the log-scale of each value."""

@@ -15,6 +15,7 @@ from genzoo.core.likelihood import Likelihood
 from genzoo.core.random import make_seed, normal_rows, uniform_rows
 from genzoo.core.registry import register
 from genzoo.core.spec import DataSpec
+from genzoo.core.variables import still_zeros
 from genzoo.flows.preprocessing import PREPROCESSING, preprocessing_steps
 from genzoo.steps import Chain
 from genzoo.vaes.likelihoods import LIKELIHOODS
@@ -275,7 +276,7 @@ class VAE(LatentModel, DensityModel):
         size = count * self.event_size
         variance = squares / size - (total / size) ** 2
         self.output_distribution.start(max(np.sqrt(max(variance, 0.0)), 1e-3))
-        if isinstance(self.prior_layer, VampPrior):
+        if isinstance(self.prior_layer, VampPrior) and still_zeros(self.prior_layer.inputs):
             shape = self.prior_layer.inputs.shape
             self.prior_layer.inputs.assign(np.resize(np.concatenate(first), shape))
 
