@@ -18,8 +18,8 @@ class DataSpec:
     """The kind of data a model was fitted to.
 
     Args:
-        dtype: NumPy dtype name of the data. Integers come back as this; real numbers in the
-            model's own float type.
+        dtype: NumPy dtype name of the data. Integers and float64 come back as this; other real
+            numbers in the model's own float type.
         levels: Integers run from 0 to `levels - 1`; `None` for real numbers and unbounded integers.
         offset, scale: A model computes with (x - offset) / scale, where a float type would round
             x too much; see `choose_units`. Numbers, or nested lists of the shape of an example.
@@ -143,14 +143,6 @@ class DataSpec:
         if self.scale is None:
             return 0.0
         return float(np.log(np.broadcast_to(self.scale, event_shape)).sum())
-
-    def in_data_space(self, distribution: Any) -> Any:
-        """Return a `tfd.Distribution` of the model's own numbers as one of the data."""
-        if self.offset is None:
-            return distribution
-        return tfp.distributions.TransformedDistribution(
-            distribution, self.bijector(distribution.dtype)
-        )
 
     def bijector(self, dtype: Any) -> Any:
         """Return the `tfb.Bijector` from the model's own numbers to the data."""

@@ -424,6 +424,7 @@ class TrainableModel(keras.Model):
         self.class_counts = counts.tolist() if self.num_classes else None
         if self.context_dim:
             self.context_spec.standardize(contexts)
+            self._forget_graphs()
         return spec
 
     def _spec_of(self, moments: RunningMoments) -> DataSpec:
@@ -458,6 +459,10 @@ class TrainableModel(keras.Model):
             # a callback may restore weights while `fit` runs
             return
         self.data_spec = spec
+        self._forget_graphs()
+
+    def _forget_graphs(self) -> None:
+        """Trace anew: graphs hold what was learned of the data as constants."""
         self._graphs.by_name.clear()
         self.train_function = self.test_function = self.predict_function = None
 
@@ -611,7 +616,10 @@ class TrainableModel(keras.Model):
     def restore_state(self, state: dict[str, Any]) -> None:
         """Take back what `fitted_state` returned."""
         # models of version 0.1 saw contexts in their own units
-        self.context_spec.restore_state(state.get("context"))
+        context = state.get("context")
+        if context != self.context_spec.fitted_state():
+            self.context_spec.restore_state(context)
+            self._forget_graphs()
         self._set_spec(DataSpec(**state["data_spec"]))
         self.class_counts = state["class_counts"]
 

@@ -14,6 +14,7 @@ _TOLD, _TOLD_WHOLE = 1e-2, 0.25
 # the squares of what lies between fit every float type
 _SMALL, _LARGE = 1e-12, 1e12
 _LIMIT = 1e150
+_ROWS_AT_A_TIME = 65_536
 
 
 class RunningMoments:
@@ -37,6 +38,10 @@ class RunningMoments:
         Raises:
             InvalidInputError: For numbers whose squares float64 cannot hold.
         """
+        for start in range(0, len(x), _ROWS_AT_A_TIME):
+            self._update(x[start : start + _ROWS_AT_A_TIME])
+
+    def _update(self, x: np.ndarray) -> None:
         if self.dtype is None:
             self.dtype = x.dtype
             self._origin = x[0].astype(np.int64) if x.dtype.kind in "iu" else 0.0
