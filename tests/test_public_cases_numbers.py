@@ -261,3 +261,17 @@ def test_adapt_leaves_trained_weights_alone():
         copy.set_weights(model.get_weights())
         copy.adapt(x)
         np.testing.assert_array_equal(copy.log_prob(x), model.log_prob(x))
+
+
+@pytest.mark.parametrize("kind", [">f8", ">f4", ">i4", "longdouble", "float16"])
+def test_arrays_of_any_order_of_bytes_and_width_are_read(kind, tmp_path):
+    x = np.random.default_rng(0).normal(50, 9, (200, 2)).astype(kind)
+    native = x.astype({">f8": "f8", ">f4": "f4", ">i4": "i4", "longdouble": "f8"}.get(kind, kind))
+    np.save(tmp_path / "x.npy", x)
+    scores = []
+    for given in (native, x, np.load(tmp_path / "x.npy", mmap_mode="r")):
+        model = small("gaussian_mixture", event_shape=(2,))
+        model.fit(given, epochs=2, verbose=0)
+        scores.append(model.log_prob(given))
+    np.testing.assert_array_equal(scores[0], scores[1])
+    np.testing.assert_allclose(scores[0], scores[2], rtol=1e-5)

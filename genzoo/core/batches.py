@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from genzoo.core.checks import check_finite, check_int, check_share
 from genzoo.core.errors import InvalidInputError
-from genzoo.core.numbers import refuse_masked
+from genzoo.core.numbers import as_native, refuse_masked
 
 Batch = dict[str, Any]
 
@@ -46,7 +46,8 @@ class ArrayData:
     def batches(self, batch_size: int) -> Iterator[Batch]:
         """Yield the rows in order, as arrays."""
         for start in range(0, len(self), batch_size):
-            yield {name: rows[start : start + batch_size] for name, rows in self.rows.items()}
+            part = slice(start, start + batch_size)
+            yield {name: as_native(rows[part]) for name, rows in self.rows.items()}
 
     def num_batches(self, batch_size: int) -> int:
         return -(-len(self) // batch_size)
@@ -104,8 +105,7 @@ class ArrayData:
         return sliced.prefetch(tf.data.AUTOTUNE)
 
     def _read(self, index: tf.Tensor) -> Batch:
-        # TensorFlow takes the bytes of any array for those of this machine's order
-        types = [rows.dtype.newbyteorder("=") for rows in self.rows.values()]
+        types = [as_native(rows[:0]).dtype for rows in self.rows.values()]
 
         def read(i):
             return [

@@ -11,6 +11,7 @@ import tensorflow as tf
 from genzoo.core import checks
 from genzoo.core.batches import ArrayData, check_batch_size
 from genzoo.core.errors import InvalidInputError, NoDensityError, OutputExistsError
+from genzoo.core.numbers import as_native
 from genzoo.core.random import make_seed
 from genzoo.core.replicas import PartFunction
 from genzoo.core.saved_model import write_saved_model
@@ -189,7 +190,7 @@ class GenerativeModel(TrainableModel):
             batch_size: Rows a replica at a time.
             *scalars: Further arguments, the same for all batches.
         """
-        x_type = tf.as_dtype(data.rows["x"].dtype)
+        x_type = tf.as_dtype(as_native(data.rows["x"][:0]).dtype)
 
         def make():
             signature = [

@@ -44,7 +44,15 @@ def as_array(x: Any, name: str = "x") -> np.ndarray:
         return _fill_masked(array)
     if array.dtype.kind == "O":
         return _numbers_of_objects(array, name)
-    return array
+    return array if isinstance(array, np.memmap) else as_native(array)
+
+
+def as_native(array: np.ndarray) -> np.ndarray:
+    """Return an array in types that TensorFlow reads: in this machine's order of bytes, which
+    files of FITS and netCDF need not have, and of at most 64 bits."""
+    if array.dtype.kind == "f" and array.dtype.itemsize > 8:
+        return array.astype(np.float64)
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 def refuse_masked(x: Any, name: str) -> None:
@@ -58,10 +66,10 @@ def refuse_masked(x: Any, name: str) -> None:
 
 def _fill_masked(array: np.ma.MaskedArray) -> np.ndarray:
     if not np.ma.is_masked(array):
-        return array.data
+        return as_native(array.data)
     if array.dtype.kind in "biu":
         array = array.astype(np.float64)
-    return array.filled(np.nan)
+    return as_native(array.filled(np.nan))
 
 
 def _column(values: Any, name: str) -> np.ndarray:
