@@ -361,7 +361,7 @@ BAD = {
     "one example": (X[0], r"x\[None\]"),
     "flattened": (X.reshape(10, 64), r"reshape\(-1, 8, 8, 1\)"),
     "other shape": (X[:, :7], r"event_shape=\(7, 8, 1\)"),
-    "empty": (X[:0], "at least one row"),
+    "empty": (X[:0], "at least one (row|step)"),
     "text": (np.full(X.shape, "a"), "numbers"),
     "ragged": ([[1, 2], [3]], "different lengths"),
     "complex": (X.astype("complex64"), "numbers"),

@@ -42,7 +42,7 @@ def as_array(x: Any, name: str = "x") -> np.ndarray:
     array = np.asanyarray(x)
     if isinstance(array, np.ma.MaskedArray):
         return _fill_masked(array)
-    if array.dtype.kind == "O":
+    if array.dtype.kind == "O" and array.ndim:
         return _numbers_of_objects(array, name)
     return array if isinstance(array, np.memmap) else as_native(array)
 
@@ -52,7 +52,7 @@ def as_native(array: np.ndarray) -> np.ndarray:
     files of FITS and netCDF need not have, and of at most 64 bits."""
     if array.dtype.kind == "f" and array.dtype.itemsize > 8:
         return array.astype(np.float64)
-    return array.astype(array.dtype.newbyteorder("="), copy=False)
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
 def refuse_masked(x: Any, name: str) -> None:
