@@ -1,6 +1,9 @@
 """What users of mixtures, hidden Markov models and imputers report, against other libraries."""
 
+import re
+
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 from hmmlearn import hmm
@@ -9,6 +12,8 @@ from scipy import stats
 import genzoo
 from genzoo.applications import AnomalyDetector
 from genzoo.classic.conditional import ConditionalMixture
+from zoo_scripts.main import main
+from zoo_scripts.train import event_shape
 
 
 @pytest.mark.parametrize("scalars", [False, True])
@@ -191,3 +196,67 @@ def test_rows_with_holes_of_their_own_are_conditioned_together(monkeypatch):
                 joint[i] *= stats.multivariate_normal(means[i, seen], own).pdf(row[seen])
         np.testing.assert_allclose(weights, joint / joint.sum(), rtol=1e-8)
         np.testing.assert_allclose(found, joint @ each / joint.sum(), rtol=1e-6, atol=1e-8)
+
+
+@pytest.fixture
+def visits(tmp_path):
+    random = np.random.default_rng(0)
+    rows = [
+        [f"p{patient}", *random.normal(3.0 * (patient % 2), 1.0, 2).round(3)]
+        for patient in random.permutation(np.repeat(np.arange(20), 6))
+    ]
+    frame = pd.DataFrame(rows[:-4], columns=["patient", "a", "b"])
+    frame.to_csv(tmp_path / "visits.csv", index=False)
+    return tmp_path / "visits.csv", frame
+
+
+def test_rows_of_a_table_are_sequences_by_a_column_or_by_lengths(visits):
+    file, frame = visits
+    data = genzoo.data.load(file, sequence="patient", seed=0)
+    assert data.event_shape == (2,) and (len(data.x_train), len(data.x_test)) == (16, 4)
+    found = sorted(x.tobytes() for x in (*data.x_train, *data.x_test))
+    kind = data.x_train[0].dtype
+    groups = [own[["a", "b"]].to_numpy(kind) for _, own in frame.groupby("patient")]
+    assert found == sorted(x.tobytes() for x in groups)
+    np.save(file.with_name("steps.npy"), frame[["a", "b"]].to_numpy())
+    for lengths in (29, [29, 29, 29, 29]):
+        data = genzoo.data.load(file.with_name("steps.npy"), lengths=lengths, seed=0)
+        joined = np.concatenate([*data.x_train, *data.x_test])
+        assert {len(x) for x in data.x_train} == {29}
+        np.testing.assert_array_equal(np.sort(joined[:, 0]), np.sort(frame["a"]))
+    with pytest.raises(genzoo.GenzooError, match="sum to the 116 rows"):
+        genzoo.data.load(file.with_name("steps.npy"), lengths=[100, 10])
+    with pytest.raises(genzoo.GenzooError, match="one table"):
+        genzoo.data.load("digits", lengths=10)
+
+
+def test_models_of_sequences_train_by_command(visits, tmp_path, capsys):
+    options = ["--epochs", "1", "--quiet", "--option", "num_states=2", "--output"]
+    made = str(tmp_path / "made")
+    data = ["--data", str(visits[0]), "--sequence", "patient"]
+    assert main(["train", "hidden_markov_model", *data, *options, made]) == 0
+    assert main(["report", made]) == 0
+    # images are sequences of their rows
+    assert event_shape(genzoo.HiddenMarkovModel, genzoo.data.load("digits")) == (8, 1)
+    capsys.readouterr()
+    for model, data, told in (
+        ("hidden_markov_model", ["moons"], "--sequence COLUMN or --lengths"),
+        ("gaussian_mixture", ["moons", "--lengths", "10"], "Leave out --sequence"),
+    ):
+        assert main(["train", model, "--data", *data, *options, str(tmp_path / "none")]) == 2
+        assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("share", [0.2, 1.0])
+def test_a_report_on_incomplete_rows_compares_the_complete_ones(share):
+    random = np.random.default_rng(0)
+    x = random.normal(size=(200, 2))
+    x[random.random(200) < share, 0] = np.nan
+    data = genzoo.data.Dataset("holes", x[:150], x[150:])
+    model = genzoo.GaussianMixture((2,), num_components=1, seed=0)
+    x[0] = 0.0
+    model.fit(x[:150], verbose=0)
+    page = genzoo.reports.report(model, data)
+    complete = int((~np.isnan(data.x_test).any(axis=1)).sum())
+    assert (f"Of {complete} complete test rows" in page) == (share < 1)
+    assert "nan" not in re.sub(r"src=.*?>", "", page).lower().replace("finance", "")

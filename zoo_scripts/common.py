@@ -54,12 +54,30 @@ def table_options(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def add_sequence_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that make sequences of the rows of a table."""
+    group = parser.add_argument_group("sequences")
+    group.add_argument(
+        "--sequence",
+        metavar="COLUMN",
+        help="column of a .csv that tells the sequences apart of which its rows are steps",
+    )
+    group.add_argument(
+        "--lengths",
+        type=positive_numbers,
+        metavar="N[,N...]",
+        help="steps of each sequence, of a table whose rows follow one another as steps; one "
+        "number for all",
+    )
+
+
 def data_options(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the arguments of `add_data_arguments` for `genzoo.data.load`."""
     size = arguments.image_size or 64
     channels = 1 if arguments.gray else 3
     images = {"image_size": (size, size), "channels": channels}
-    return {"label": arguments.label, **table_options(arguments), **images}
+    sequences = {name: getattr(arguments, name, None) for name in ("sequence", "lengths")}
+    return {"label": arguments.label, **sequences, **table_options(arguments), **images}
 
 
 def add_run_arguments(parser: argparse.ArgumentParser, name: str) -> None:
@@ -91,6 +109,12 @@ def natural(text: str) -> int:
     if value < 0:
         raise argparse.ArgumentTypeError(f"expected at least 0, received {text}")
     return value
+
+
+def positive_numbers(text: str) -> int | list[int]:
+    """Parse a positive int, or several with commas between."""
+    values = [positive(part) for part in text.split(",")]
+    return values if "," in text else values[0]
 
 
 def parse_options(pairs: list[str]) -> dict[str, Any]:

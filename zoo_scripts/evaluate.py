@@ -13,6 +13,7 @@ from pathlib import Path
 
 from zoo_scripts.common import (
     add_data_arguments,
+    add_sequence_arguments,
     data_options,
     load_model,
     natural,
@@ -24,6 +25,7 @@ from zoo_scripts.common import (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="SAVED", help="folder of a saved model, or a .keras file")
     add_data_arguments(parser, default=None)
+    add_sequence_arguments(parser)
     parser.add_argument(
         "--num-samples",
         type=positive,

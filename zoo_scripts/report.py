@@ -13,6 +13,7 @@ from pathlib import Path
 
 from zoo_scripts.common import (
     add_data_arguments,
+    add_sequence_arguments,
     check_output,
     data_options,
     load_model,
@@ -26,6 +27,7 @@ from zoo_scripts.common import (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="SAVED", help="folder of a saved model, or a .keras file")
     add_data_arguments(parser, default=None)
+    add_sequence_arguments(parser)
     parser.add_argument("--seed", type=natural, metavar="S", help="default: that of training, or 0")
     parser.add_argument(
         "--num-images", type=positive, default=40, metavar="N", help="of the blind test; default 40"

@@ -16,11 +16,15 @@ training lies in OUTPUT.training; a run that was stopped or killed goes on from 
 command and --resume, and ends in the same weights. A loss that turns to NaN ends training with the
 last good weights, or with --on-nan=backoff goes on from them with a smaller learning rate.
 
+A model of sequences takes images as sequences of their rows; the rows of a table are steps, and
+--sequence or --lengths says of which sequence.
+
 examples:
   genzoo train realnvp --data digits
   genzoo train gaussian_mixture --data table.csv --option num_components=5
   genzoo train vae --data photos/ --image-size 32 --option latent_dim=32 --output runs/photos
   genzoo train dcgan --data mnist --output runs/dcgan --resume
+  genzoo train hidden_markov_model --data visits.csv --sequence patient
 """
 
 import argparse
@@ -39,6 +43,7 @@ from zoo_scripts.common import (
     MODEL_FILE,
     SAVED_MODEL,
     add_data_arguments,
+    add_sequence_arguments,
     check_output,
     data_options,
     natural,
@@ -55,6 +60,7 @@ _PROGRESS = "progress"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="a name of `genzoo list`, such as realnvp")
     add_data_arguments(parser, default="digits")
+    add_sequence_arguments(parser)
     group = parser.add_argument_group("training")
     group.add_argument(
         "--option",
@@ -99,7 +105,7 @@ def run(arguments: argparse.Namespace) -> int:
     from genzoo.core.registry import model_class
     from genzoo.core.replicas import is_chief
 
-    model_class(arguments.model)
+    cls = model_class(arguments.model)
     options = parse_options(arguments.option)
     output = _choose_output(arguments)
     if arguments.workers > 1 and not os.environ.get("TF_CONFIG"):
@@ -115,7 +121,8 @@ def run(arguments: argparse.Namespace) -> int:
         print(note)
     with strategy.scope():
         model = genzoo.build(
-            arguments.model, **{"event_shape": data.event_shape, "seed": arguments.seed, **options}
+            arguments.model,
+            **{"event_shape": event_shape(cls, data), "seed": arguments.seed, **options},
         )
     context = _contexts(model, data)
     print(
@@ -216,11 +223,33 @@ def _begin(unfinished: Path, options, arguments, data, is_chief: bool) -> None:
         file.write_text(json.dumps(asked, indent=2) + "\n")
 
 
+def event_shape(cls, data) -> tuple[int, ...]:
+    """Return the shape of an example, or of a step, for a model of sequences."""
+    from genzoo.core.errors import InvalidInputError
+    from genzoo.data.sequences import is_sequences
+
+    of_steps = is_sequences(data.x_train)
+    if cls.takes_sequences and not of_steps and len(data.event_shape) == 1:
+        raise InvalidInputError(
+            f"Expected sequences for {cls.__name__}. Received: {data.name}, a table. If its rows "
+            "are steps, pass --sequence COLUMN or --lengths N to say of which sequence."
+        )
+    if of_steps and not cls.takes_sequences:
+        raise InvalidInputError(
+            f"Expected rows for {cls.__name__}. Received: {data.name} as sequences. "
+            "Leave out --sequence and --lengths, or train hidden_markov_model."
+        )
+    return data.event_shape[1:] if cls.takes_sequences and not of_steps else data.event_shape
+
+
 def _fingerprint(data) -> str:
     """Return a digest of the shape and of some thousand rows of the training data."""
     import numpy as np
 
+    from genzoo.data.sequences import is_sequences
+
     rows = data.x_train
+    rows = np.concatenate(list(rows)) if is_sequences(rows) else rows
     some = np.ascontiguousarray(rows[:: max(len(rows) // 1024, 1)])
     return hashlib.sha256(f"{rows.shape} {rows.dtype}".encode() + some.tobytes()).hexdigest()[:16]
 

@@ -14,6 +14,7 @@ from genzoo.core.checks import check_number, check_seed, nearest
 from genzoo.core.errors import DataError, InvalidInputError, UnknownNameError
 from genzoo.data.columns import Column
 from genzoo.data.images import EXTENSIONS, ImageFolder
+from genzoo.data.sequences import by_group, by_lengths, is_sequences
 from genzoo.data.tables import TABLES, CsvTable
 from genzoo.data.toy import TOYS, toy
 
@@ -27,7 +28,8 @@ class Dataset:
 
     Attributes:
         name: Name or path it was loaded by.
-        x_train, x_test: Examples, [n, *event_shape].
+        x_train, x_test: Examples, [n, *event_shape]; of sequences an array of arrays
+            [steps, *event_shape].
         y_train, y_test: Labels [n], integers from 0, or `None`.
         class_names: Names of the labels, where they have any.
         notes: What was left out in loading, and what a table was taken for.
@@ -45,7 +47,8 @@ class Dataset:
 
     @property
     def event_shape(self) -> tuple[int, ...]:
-        return self.x_train.shape[1:]
+        x = self.x_train
+        return x[0].shape[1:] if is_sequences(x) else x.shape[1:]
 
 
 def names() -> list[str]:
@@ -64,6 +67,8 @@ def load(
     text: Sequence[str | int] = (),
     header: bool | None = None,
     decimal: str | None = None,
+    sequence: str | int | None = None,
+    lengths: int | Sequence[int] | None = None,
     image_size: tuple[int, int] = (64, 64),
     channels: int = 3,
 ) -> Dataset:
@@ -81,6 +86,9 @@ def load(
             or to take for text, whether the first row is a header, and the decimal mark; see
             `genzoo.data.CsvTable`. Whole numbers come as int64, other numbers as float64, and
             tables with text or dates as objects.
+        sequence: Column of a `.csv` that tells the sequences apart of which its rows are steps.
+        lengths: Steps of each sequence where the rows of a table follow one another as steps; one
+            number for all.
         image_size, channels: Of the images of a folder; see `ImageFolder`.
 
     Returns:
@@ -103,6 +111,12 @@ def load(
         raise InvalidInputError(
             f"Expected test_size between 0 and 1. Received: test_size={test_size}"
         )
+    if sum(given is not None for given in (label, sequence, lengths)) > 1:
+        raise InvalidInputError(
+            "Expected one of label, sequence and lengths. Received: "
+            f"label={label!r}, sequence={sequence!r}, lengths={lengths!r}"
+        )
+    label = sequence if label is None else label
     name = os.fspath(source)
     if name in names():
         parts, about = _load_name(name, seed), {}
@@ -112,9 +126,22 @@ def load(
     for key in [key for key in parts if key.startswith("x")]:
         if parts[key].ndim == 3:
             parts[key] = parts[key][..., None]
+    if sequence is not None or lengths is not None:
+        parts = {"x": _sequences(parts, lengths, name)}
+        about.pop("class_names", None)
     if "x_test" not in parts:
         parts = _split(parts["x"], parts.get("y"), test_size, seed)
     return Dataset(name=name, **parts, **about)
+
+
+def _sequences(parts, lengths, name) -> np.ndarray:
+    x = parts.get("x")
+    if x is None or x.ndim != 2 or (lengths is None and "y" not in parts):
+        raise DataError(
+            "Expected one table, whose rows are the steps of sequences; a .csv with sequence. "
+            f"Received: {name}, of shape {np.shape(x) if x is not None else 'training and test'}."
+        )
+    return by_group(x, parts["y"]) if lengths is None else by_lengths(x, lengths)
 
 
 def _split(x, y, test_size, seed) -> dict[str, np.ndarray | None]:

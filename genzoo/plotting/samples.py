@@ -78,7 +78,8 @@ def marginals(samples: Any, data: Any = None, *, ax: Any = None) -> Any:
     samples = np.asarray(samples, np.float64).reshape(len(samples), -1)[:, :_MAX_MARGINALS]
     reference = samples if data is None else np.asarray(data, np.float64)
     reference = reference.reshape(len(reference), -1)[:, :_MAX_MARGINALS]
-    center, spread = reference.mean(axis=0), reference.std(axis=0)
+    # NaN is a missing value
+    center, spread = np.nanmean(reference, axis=0), np.nanstd(reference, axis=0)
     spread[spread == 0] = 1.0
     ax = own_axes(ax, (1.5 + 0.5 * samples.shape[1], 4.0))
     for values, label, color, offset in (
@@ -87,7 +88,7 @@ def marginals(samples: Any, data: Any = None, *, ax: Any = None) -> Any:
     ):
         if values is None:
             continue
-        bands = np.percentile((values - center) / spread, [5, 25, 50, 75, 95], axis=0)
+        bands = np.nanpercentile((values - center) / spread, [5, 25, 50, 75, 95], axis=0)
         at = np.arange(samples.shape[1]) + offset
         ax.vlines(at, bands[0], bands[4], color=color, linewidth=1)
         ax.vlines(at, bands[1], bands[3], color=color, linewidth=5)
@@ -104,13 +105,16 @@ def samples(samples: Any, data: Any = None, *, ax: Any = None) -> Any:
 
     Args:
         samples: [n, *event_shape].
-        data: Examples to compare with, for all but images.
+        data: Examples to compare with, for all but images. Of an array of sequences the steps are
+            compared.
         ax: Matplotlib axes to draw on.
 
     Returns:
         The axes.
     """
     samples = np.asarray(samples)
+    if isinstance(data, np.ndarray) and data.dtype == object and data.ndim == 1:
+        samples, data = samples.reshape(-1, *samples.shape[2:]), np.concatenate(list(data))
     if samples.ndim == 4 and samples.shape[3] in (1, 3):
         return image_grid(samples, ax=ax)
     if samples.shape[1:] == (2,):

@@ -117,9 +117,11 @@ def _figures(model, data, samples, n, context) -> str:
     parts = [paragraph(sentence)]
     if rows:
         parts.append(table(rows, ["", "negative log-likelihood, nats an example", "bits/dim"]))
-    if n > 10:
-        density, coverage = metrics.density_and_coverage(data.x_test[:n], samples)
-        precision, recall = metrics.precision_and_recall(data.x_test[:n], samples)
+    real = _comparable(data.x_test[:n])
+    if len(real) > 10:
+        samples = samples[: len(real)]
+        density, coverage = metrics.density_and_coverage(real, samples)
+        precision, recall = metrics.precision_and_recall(real, samples)
         reach = [
             ["density", density, "how much samples lie where the data do; 1 for a perfect model"],
             ["coverage", coverage, "the share of the data that samples come near"],
@@ -127,9 +129,9 @@ def _figures(model, data, samples, n, context) -> str:
             ["recall", recall, "the share of data within the samples' reach"],
         ]
         parts.append(table([[name, f"{value:.3f}", what] for name, value, what in reach]))
-        parts.append(
-            paragraph(f"Of {n} test rows by {n} samples, by their values (no features).", "soft")
-        )
+        which = f"{len(real)} {'' if len(real) == n else 'complete '}test rows"
+        text = f"Of {which} by as many samples, by their values (no features)."
+        parts.append(paragraph(text, "soft"))
     return section("Figures", *parts)
 
 
@@ -153,10 +155,13 @@ def _memory(data, samples) -> str:
     def flat(rows):
         return np.asarray(rows, np.float64).reshape(len(rows), -1)
 
-    neighbors = NearestNeighbors(n_neighbors=min(_NEIGHBORS, len(data.x_train)))
-    neighbors.fit(flat(data.x_train))
+    train, test = _comparable(data.x_train), _comparable(data.x_test[:_ROWS])
+    if not len(train) or not len(test):
+        return ""
+    neighbors = NearestNeighbors(n_neighbors=min(_NEIGHBORS, len(train)))
+    neighbors.fit(flat(train))
     of_samples, at = neighbors.kneighbors(flat(samples))
-    of_test, _ = neighbors.kneighbors(flat(data.x_test[:_ROWS]))
+    of_test, _ = neighbors.kneighbors(flat(test))
     middle = np.median(of_samples[:, 0]), np.median(of_test[:, 0])
     copies = int((of_samples[:, 0] == 0).sum())
     text = (
@@ -167,7 +172,7 @@ def _memory(data, samples) -> str:
     parts = [paragraph(text)]
     if len(np.shape(samples)) == 4:
         rows = [
-            np.concatenate([samples[i : i + 1], data.x_train[at[i]]])
+            np.concatenate([samples[i : i + 1], train[at[i]]])
             for i in range(min(_SHOWN, len(samples)))
         ]
         drawn = plotting.image_grid(np.concatenate(rows), columns=1 + at.shape[1])
@@ -186,10 +191,20 @@ def _memory(data, samples) -> str:
     return section("Memory", *parts)
 
 
+def _comparable(rows) -> np.ndarray:
+    """Return the rows between which there are distances: complete ones, no sequences."""
+    rows = np.asarray(rows)
+    if rows.dtype.kind == "f":
+        return rows[~np.isnan(rows).reshape(len(rows), -1).any(axis=1)]
+    return rows if rows.dtype.kind in "biu" else rows[:0]
+
+
 def _inside(model, data, context) -> str:
     parts = []
-    if model.event_shape == (2,) and model.likelihood.kind != "none" and context is None:
-        drawn = plotting.density(model, data.x_test[:_ROWS])
+    in_plane = model.event_shape == (2,) and not model.takes_sequences
+    points = _comparable(data.x_test[:_ROWS]) if in_plane else ()
+    if len(points) and model.likelihood.kind != "none" and context is None:
+        drawn = plotting.density(model, points)
         parts.append(picture(drawn, "Log-density, with test points."))
     if hasattr(model, "num_states"):
         drawn = plotting.states(model, data.x_test[0])
