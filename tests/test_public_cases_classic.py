@@ -260,3 +260,30 @@ def test_a_report_on_incomplete_rows_compares_the_complete_ones(share):
     complete = int((~np.isnan(data.x_test).any(axis=1)).sum())
     assert (f"Of {complete} complete test rows" in page) == (share < 1)
     assert "nan" not in re.sub(r"src=.*?>", "", page).lower().replace("finance", "")
+
+
+@pytest.mark.parametrize("kind", ["vae", "stream"])
+def test_zeros_and_ones_of_any_type_are_binary(kind):
+    x = (np.random.default_rng(0).random((64, 6)) < 0.3).astype("uint8")
+
+    def fitted(x):
+        model = genzoo.VAE((6,), latent_dim=2, hidden_units=(4,), likelihood="bernoulli", seed=0)
+        data = tf.data.Dataset.from_tensor_slices(x).batch(64) if kind == "stream" else x
+        if kind == "stream":
+            model.fit(data, epochs=1, verbose=0)
+        else:
+            model.adapt(data)
+        return model
+
+    expected = fitted(x).log_prob(x, seed=0)
+    for dtype in ("float32", "float64", "int64", "bool")[: 1 if kind == "stream" else 4]:
+        model = fitted(x.astype(dtype))
+        np.testing.assert_allclose(model.log_prob(x.astype(dtype), seed=0), expected, rtol=1e-5)
+        drawn = model.sample(50, seed=0)
+        assert drawn.dtype == dtype and set(np.unique(drawn)) <= {0, 1}
+    assert model.likelihood == genzoo.Likelihood("lower_bound", "mass")
+    with pytest.raises(genzoo.GenzooError, match="all 0 and 1"):
+        fitted(x + 0.5)
+    model = fitted(x.astype("float32"))
+    with pytest.raises(genzoo.GenzooError, match=r"whole numbers.*0\.5"):
+        model.log_prob(0.5 * x)

@@ -20,7 +20,8 @@ class DataSpec:
     Args:
         dtype: NumPy dtype name of the data. Integers and float64 come back as this; other real
             numbers in the model's own float type.
-        levels: Integers run from 0 to `levels - 1`; `None` for real numbers and unbounded integers.
+        levels: Integers, of whatever type, run from 0 to `levels - 1`; `None` for real numbers and
+            unbounded integers.
         offset, scale: A model computes with (x - offset) / scale, where a float type would round
             x too much; see `choose_units`. Numbers, or nested lists of the shape of an example.
     """
@@ -96,6 +97,11 @@ class DataSpec:
             )
         if self.levels is not None:
             check_levels(x.min(), x.max(), self.levels, name)
+            if x.dtype.kind == "f" and (x != np.floor(x)).any():
+                raise InvalidInputError(
+                    f"Expected {name} of whole numbers, as fitted. Received: {name} with "
+                    f"{x[x != np.floor(x)][0]}. Round it, for example by {name} > 0.5."
+                )
         if x.dtype.kind == "f" and x.dtype.itemsize > np.dtype(float_dtype).itemsize:
             self._check_range(x, name, float_dtype)
 

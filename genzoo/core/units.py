@@ -30,6 +30,8 @@ class RunningMoments:
         self.low: Any = None
         self.high: Any = None
         self.dtype: np.dtype | None = None
+        # whether all values are 0 or 1
+        self.binary = True
         self._origin: Any = 0
 
     def update(self, x: np.ndarray) -> None:
@@ -47,6 +49,8 @@ class RunningMoments:
             self._origin = x[0].astype(np.int64) if x.dtype.kind in "iu" else 0.0
             self._mean = np.zeros(x.shape[1:])
             self._squares = np.zeros(x.shape[1:])
+        if self.binary:
+            self.binary = bool(((x == 0) | (x == 1)).all())
         low, high = x.min(axis=0), x.max(axis=0)
         missing = x.dtype.kind == "f" and bool(np.isnan(low).any())
         if missing:

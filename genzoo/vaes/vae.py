@@ -66,7 +66,7 @@ class VAE(LatentModel, DensityModel):
         likelihood: Of the data given z: `"gaussian"` (one learned variance), `"diagonal_gaussian"`
             (a variance for each value from the decoder), both with integers dequantised;
             `"discretized_logistic"` or `"categorical"` (masses of integers); `"bernoulli"` (binary
-            data).
+            data: bool, or values of any type that are all 0 and 1).
         binarization: For `"bernoulli"` on data that are not binary: `"threshold"` (values in the
             upper half of the range are 1) or `"dynamic"` (1 with probability value / largest value,
             drawn anew at each step). `likelihood` declares it, since figures of differently
@@ -239,13 +239,19 @@ class VAE(LatentModel, DensityModel):
             return super().likelihood
         return Likelihood("lower_bound", "mass", self.binarization)
 
+    def _spec_of(self, moments):
+        binary = self.output_distribution.kind == "binary" and moments.binary
+        if binary and moments.dtype is not None and self.levels in (None, 2):
+            return DataSpec(moments.dtype.name, 2)
+        return super()._spec_of(moments)
+
     def _set_spec(self, spec: DataSpec) -> None:
         kind = self.output_distribution.kind
         shown = "real numbers" if spec.levels is None else f"{spec.levels} levels"
         received = f"Received: {spec.dtype} data of {shown}. "
         if kind == "binary" and spec.levels != 2 and self.binarization is None:
             raise InvalidInputError(
-                "Expected binary data (bool, or uint8 of 0 and 1) with "
+                "Expected binary data, bool or values that are all 0 and 1, with "
                 f"likelihood='bernoulli'. {received}"
                 "Pass binarization='threshold', or use likelihood='gaussian'."
             )
