@@ -34,7 +34,10 @@ class _Base(keras.layers.Layer):
         """Hook: make the weights."""
 
     def distribution(self, temperature: Any = 1.0):
-        """Return the `tfd.Distribution` of events `shape`, its scale times `temperature`."""
+        """Return the `tfd.Distribution` of events `shape`, its scale times `temperature`.
+
+        It reads the weights at each call, not once.
+        """
         raise NotImplementedError
 
 
@@ -71,7 +74,7 @@ class StudentT(_Base):
 
     def distribution(self, temperature=1.0):
         tfd = tfp.distributions
-        df = 1.0 + tf.math.softplus(tf.convert_to_tensor(self.raw_df))
+        df = tfp.util.DeferredTensor(self.raw_df.value, lambda raw: 1.0 + tf.math.softplus(raw))
         scale = tf.cast(temperature, self.variable_dtype)
         t = tfd.StudentT(df, tf.zeros([], self.variable_dtype), scale)
         return tfd.Independent(t, len(self.shape))
@@ -97,13 +100,13 @@ class Mixture(_Base):
 
     def distribution(self, temperature=1.0):
         tfd = tfp.distributions
-        bound = 5.0
-        log_scales = bound * tf.tanh(self.log_scales / bound)
-        scales = tf.exp(log_scales) * tf.cast(temperature, self.variable_dtype)
-        parts = tfd.Normal(tf.convert_to_tensor(self.means), scales)
+        bound, temperature = 5.0, tf.cast(temperature, self.variable_dtype)
+        scales = tfp.util.DeferredTensor(
+            self.log_scales.value, lambda raw: temperature * tf.exp(bound * tf.tanh(raw / bound))
+        )
+        parts = tfd.Normal(self.means.value, scales)
         return tfd.MixtureSameFamily(
-            tfd.Categorical(logits=tf.convert_to_tensor(self.logits)),
-            tfd.Independent(parts, len(self.shape)),
+            tfd.Categorical(logits=self.logits.value), tfd.Independent(parts, len(self.shape))
         )
 
 

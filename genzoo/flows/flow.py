@@ -10,12 +10,14 @@ import tensorflow as tf
 from genzoo.core import checks
 from genzoo.core.density import DensityModel
 from genzoo.core.latent import LatentModel
-from genzoo.core.lazy import tfp
+from genzoo.core.lazy import lazy_module, tfp
 from genzoo.core.random import uniform_rows
 from genzoo.flows.bases import BASES, make_base
 from genzoo.flows.dequantization import VariationalDequantizer
 from genzoo.flows.preprocessing import PREPROCESSING, preprocessing_steps
 from genzoo.steps import Chain, Flatten, FlowStep
+
+bijectors = lazy_module("genzoo.steps.bijectors")
 
 _DEQUANTIZATION = ("uniform", "variational")
 _START_ROWS = 512
@@ -136,12 +138,12 @@ class Flow(LatentModel, DensityModel):
         """Return the `tfb.Bijector` from the base to the data.
 
         Args:
-            context: Encoded context [n, context_size], for conditional flows.
+            context: Encoded context [n, context_size], for conditional flows; a batch of n maps.
         """
         bijector = self._own_bijector(context)
         if self.data_spec is None or self.data_spec.offset is None:
             return bijector
-        return tfp.bijectors.Chain([self.data_spec.bijector(self.float_dtype), bijector])
+        return bijectors.UncachedChain([self.data_spec.bijector(self.float_dtype), bijector])
 
     def _own_bijector(self, context):
         """Return the bijector from the base to the numbers that the model computes with."""
@@ -159,16 +161,24 @@ class Flow(LatentModel, DensityModel):
     def distribution(self, context=None, temperature=1.0):
         """Return the `tfd.TransformedDistribution` over data as real numbers.
 
+        It takes [sample, batch, event] shapes as all of TFP does, and reads the weights at each
+        call: one that is kept follows further training.
+
         Args:
-            context: Encoded context [n, context_size], for conditional flows.
+            context: Encoded context [n, context_size], for conditional flows. It is a batch of n
+                distributions: `sample(k)` has shape [k, n, *event_shape].
             temperature: Scale of the base.
         """
-        base = self.base_distribution(temperature)
-        return tfp.distributions.TransformedDistribution(base, self.bijector(context))
+        own = self._own_distribution(context, temperature)
+        if self.data_spec is None or self.data_spec.offset is None:
+            return own
+        units = self.data_spec.bijector(self.float_dtype)
+        return tfp.distributions.TransformedDistribution(own, units)
 
     def _own_distribution(self, context, temperature=1.0):
+        """Return the distribution of the numbers that the model computes with."""
         base = self.base_distribution(temperature)
-        return tfp.distributions.TransformedDistribution(base, self._own_bijector(context))
+        return bijectors.FlowDistribution(base, self._own_bijector(context))
 
     def _dequantize(self, x, seed, first_row):
         if self.dequantizer is None:
@@ -182,7 +192,8 @@ class Flow(LatentModel, DensityModel):
         return self._own_distribution(context).log_prob(x)
 
     def _sample(self, n, context, temperature, seed):
-        return self._own_distribution(context, temperature).sample(n, seed=seed)
+        noise = self.base_distribution(temperature).sample(n, seed=seed)
+        return self._own_bijector(context).forward(noise)
 
     def _encode(self, x, context, first_row):
         # integers by the middle of their bins, so that floor() leads back to them

@@ -1,5 +1,6 @@
 """FlowStep: what every step of a flow has in common."""
 
+import functools
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -31,6 +32,15 @@ class FlowStep(keras.layers.Layer):
 
     adapts = False
     starts = False
+
+    def __init_subclass__(cls, **arguments: Any):
+        super().__init_subclass__(**arguments)
+        for name, side in (
+            ("forward_and_log_det", "base_shape"),
+            ("inverse_and_log_det", "event_shape"),
+        ):
+            if name in vars(cls):
+                setattr(cls, name, _of_rows(vars(cls)[name], side))
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make the weights for data of shape [n, *event_shape]."""
@@ -113,6 +123,23 @@ class FlowStep(keras.layers.Layer):
             f"Expected {expected} for {type(self).__name__}. "
             f"Received: event_shape={self.event_shape}. {remedy}"
         )
+
+
+def _of_rows(method: Callable[..., Any], side: str) -> Callable[..., Any]:
+    """Wrap a step's method so that it refuses points that are not rows: their sums would be off."""
+
+    @functools.wraps(method)
+    def checked(self, points, context=None):
+        shape = getattr(self, side)
+        if not tf.TensorShape([None, *shape]).is_compatible_with(points.shape):
+            raise InvalidInputError(
+                f"Expected points of shape [n{''.join(f', {n}' for n in shape)}] in "
+                f"{type(self).__name__}.{method.__name__}. Received: points of shape "
+                f"{points.shape}. bijector() takes any leading axes."
+            )
+        return method(self, points, context)
+
+    return checked
 
 
 def sum_rows(values: tf.Tensor) -> tf.Tensor:

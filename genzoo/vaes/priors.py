@@ -67,8 +67,16 @@ class FlowPrior(Prior):
         self.flow = flow
         self.built = True
 
+    def _seen(self, context):
+        return context if self.flow.context_size else None
+
     def distribution(self, context=None, temperature=1.0):
-        return self.flow.distribution(context if self.flow.context_size else None, temperature)
+        return self.flow.distribution(self._seen(context), temperature)
+
+    def sample(self, n, context, temperature, seed):
+        # one z for each row of the context
+        noise = self.flow.base_distribution(temperature).sample(n, seed=seed)
+        return self.flow.bijector(self._seen(context)).forward(noise)
 
 
 class VampPrior(Prior):
