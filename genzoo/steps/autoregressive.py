@@ -81,6 +81,15 @@ class MaskedAutoregressive(FlowStep):
         x, log_slope = self._towards_base(y, context)
         return x, tf.reduce_sum(log_slope, axis=1)
 
+    def _gap(self, y, x, *inputs):
+        """Return how far the image of y is from x, and the log-slopes, given context and weights."""
+        count = len(inputs) - len(self.variables)
+        context = inputs[0] if count else None
+        mapping = list(zip(self.variables, inputs[count:], strict=True))
+        with keras.StatelessScope(state_mapping=mapping):
+            image, log_slope = self._towards_base(y, context)
+        return image - x, log_slope
+
     def forward_and_log_det(self, x, context=None):
         network = self.conditioner
         kernels, biases = network.dense_weights(x.dtype)
@@ -95,7 +104,9 @@ class MaskedAutoregressive(FlowStep):
         )
         # a tape must not follow the search
         y = solve(*tf.nest.map_structure(tf.stop_gradient, (x, first, kernels, biases)))
-        y = triangular_solution(lambda y: self._towards_base(y, context), y, x)
+        weights = [tf.convert_to_tensor(weight.value) for weight in self.variables]
+        given = [x, *([] if context is None else [context]), *weights]
+        y = triangular_solution(self._gap, y, given)
         # a pass from y gives the log-det and its gradient
         _, log_slope = self._towards_base(y, context)
         return y, -tf.reduce_sum(log_slope, axis=1)

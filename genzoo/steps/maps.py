@@ -15,7 +15,7 @@ import tensorflow as tf
 from genzoo.core.checks import check_choice, check_int, check_number, nearest
 from genzoo.core.errors import InvalidInputError, UnknownNameError
 from genzoo.core.registry import constructor_arguments
-from genzoo.core.roots import monotone_root
+from genzoo.core.roots import monotone_root, with_derivatives
 
 _LOG_2PI = math.log(2.0 * math.pi)
 
@@ -237,10 +237,6 @@ class Mixture:
         lower = below < above
         x = _normal_quantile(tf.where(lower, below, above))
         x = tf.where(lower, x, -x)
-        # implicit function theorem: x enters by the logarithm of its tail
-        tail = tf.where(lower, below, -above)
-        size = tf.exp(tf.where(lower, below, above) + 0.5 * (x**2 + _LOG_2PI))
-        x = x + tf.stop_gradient(size) * (tail - tf.stop_gradient(tail))
         return x, log_density + 0.5 * (x**2 + _LOG_2PI)
 
     def forward(self, x, parameters):
@@ -248,16 +244,12 @@ class Mixture:
         reach = tf.abs(x)[..., None] * tf.exp(log_scales)
         low = tf.reduce_min(means - reach, axis=-1)
         high = tf.reduce_max(means + reach, axis=-1)
-        frozen = [tf.stop_gradient(p) for p in (x, parameters)]
 
-        def gap(y):
-            image, log_slope = self.inverse(y, frozen[1])
-            return image - frozen[0], tf.exp(log_slope)
+        def gap(y, x, parameters):
+            image, log_slope = self.inverse(y, parameters)
+            return image - x, tf.exp(log_slope)
 
-        y = monotone_root(gap, tf.stop_gradient(low), tf.stop_gradient(high))
-        # implicit function theorem: one Newton step whose slope is held fixed
-        image, log_slope = self.inverse(y, parameters)
-        y = y - (image - x) * tf.stop_gradient(tf.exp(-log_slope))
+        y = monotone_root(gap, low, high, (x, parameters))
         _, log_slope = self.inverse(y, parameters)
         return y, -log_slope
 
@@ -276,12 +268,17 @@ def _log_normal_cdf(x):
 
 def _normal_quantile(log_p):
     """Return x with log Phi(x) = log_p <= log 1/2, by Newton steps from the asymptotic form."""
-    x = -tf.sqrt(tf.maximum(-2.0 * (log_p + 0.5 * math.log(2.0)), 0.0))
-    for _ in range(6):
+
+    def gap(x, log_p):
         log_cdf = _log_normal_cdf(x)
-        hazard = tf.exp(-0.5 * (x**2 + _LOG_2PI) - log_cdf)
-        x = tf.minimum(x - (log_cdf - log_p) / hazard, 0.0)
-    return tf.stop_gradient(x)
+        return log_cdf - log_p, tf.exp(-0.5 * (x**2 + _LOG_2PI) - log_cdf)
+
+    fixed = tf.stop_gradient(log_p)
+    x = -tf.sqrt(tf.maximum(-2.0 * (fixed + 0.5 * math.log(2.0)), 0.0))
+    for _ in range(6):
+        value, hazard = gap(x, fixed)
+        x = tf.minimum(x - value / hazard, 0.0)
+    return with_derivatives(gap, x, [log_p])
 
 
 MAPS = {"additive": Additive, "affine": Affine, "spline": Spline, "mixture": Mixture}

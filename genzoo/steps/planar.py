@@ -97,19 +97,12 @@ class Planar(_ContextParameters):
         along = tf.reduce_sum(w * y, axis=1, keepdims=True)
 
         # along = a + (w u) tanh(a + b), of a = w x
-        def image(a):
+        def gap(a, along, product, b):
             bend = tf.tanh(a + b)
-            return a + product * bend, 1 + product * (1 - bend**2)
-
-        def gap(a):
-            value, slope = image(a)
-            return value - along, slope
+            return a + product * bend - along, 1 + product * (1 - bend**2)
 
         reach = tf.abs(product) + 1e-3 * (1 + tf.abs(along))
-        root = monotone_root(gap, along - reach, along + reach)
-        # implicit function theorem: one Newton step whose slope is held fixed
-        value, slope = gap(root)
-        a = root - value / tf.stop_gradient(slope)
+        a = monotone_root(gap, along - reach, along + reach, (along, product, b))
         x = y - u * tf.tanh(a + b)
         _, log_det = self._image(x, weights)
         return x, -log_det
