@@ -29,7 +29,11 @@ from genzoo.core.registry import constructor_arguments
 from genzoo.core.replicas import lost_workers_told, replica_share
 from genzoo.core.spec import DataSpec
 from genzoo.core.units import RunningMoments
-from genzoo.core.variables import remember_saved_attributes, with_repeated_names
+from genzoo.core.variables import (
+    InCheckpoints,
+    remember_saved_attributes,
+    with_repeated_names,
+)
 
 _STATE = "fitted_state"
 _RANDOM_STATE = "random_state"
@@ -124,7 +128,7 @@ class _FittedState(tf.train.experimental.PythonState):
             self._model().restore_state(json.loads(string_value))
 
 
-class TrainableModel(keras.Model):
+class TrainableModel(InCheckpoints, keras.Model):
     """A `keras.Model` that checks its data, adapts to them, trains and is saved.
 
     A subclass makes all its weights in its constructor.

@@ -1,4 +1,4 @@
-"""Names of TensorFlow's variables that repeat from model to model: it keeps a kernel for each."""
+"""What TensorFlow knows of variables: their names, and which of them a checkpoint holds."""
 
 import functools
 import re
@@ -32,6 +32,21 @@ def with_repeated_names(method: Callable[..., Any]) -> Callable[..., Any]:
             return method(*args, **kwargs)
 
     return wrapped
+
+
+class InCheckpoints:
+    """Lets `tf.train.Checkpoint` find all variables of a Keras layer or model.
+
+    By itself it finds those that are attributes, and not those in lists, of layers or of variables.
+    """
+
+    def _trackable_children(
+        self, save_type: str = "checkpoint", **arguments: Any
+    ) -> dict[str, Any]:
+        children = super()._trackable_children(save_type, **arguments)
+        if save_type == "checkpoint":
+            children |= {f"variables/{i}": variable for i, variable in enumerate(self.variables)}
+        return children
 
 
 def remember_saved_attributes() -> None:

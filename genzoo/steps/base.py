@@ -14,11 +14,12 @@ from genzoo.core.errors import InvalidInputError
 from genzoo.core.lazy import lazy_module
 from genzoo.core.registry import constructor_arguments
 from genzoo.core.spec import DataSpec
+from genzoo.core.variables import InCheckpoints
 
 bijectors = lazy_module("genzoo.steps.bijectors")
 
 
-class FlowStep(keras.layers.Layer):
+class FlowStep(InCheckpoints, keras.layers.Layer):
     """A Keras layer that owns weights and yields a fresh TFP bijector.
 
     Forward runs from the base to the data. A subclass implements `forward_and_log_det` and
