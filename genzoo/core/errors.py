@@ -42,7 +42,7 @@ class CheckpointWarning(UserWarning):
 
 
 class DivergenceWarning(UserWarning):
-    """Training turned to NaN or infinity."""
+    """Training turned to NaN or infinity, or its loss exploded."""
 
 
 class CollapseWarning(UserWarning):

@@ -1,11 +1,19 @@
 """Steps that mix the coordinates."""
 
+import functools
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 import tensorflow as tf
 
 from genzoo.core.checks import check_choice
+from genzoo.core.errors import InvalidInputError
 from genzoo.steps.base import FlowStep
+
+_COORDINATES = 64
+_LOG_SCALE_BOUND = 5.0
+_SMALL = 128
 
 
 @keras.saving.register_keras_serializable("genzoo")
@@ -51,9 +59,10 @@ class Permutation(FlowStep):
 class LULinear(FlowStep):
     """An invertible matrix along the last axis; on images a 1 x 1 convolution.
 
-    inverse:  x = y P L U, row vectors; L of unit diagonal, U = strict upper part + diag(sign e^s)
+    inverse:  x = y R L U, row vectors; L of unit diagonal, U = strict upper part + diag(e^s)
 
-    Starts as a random rotation. P and the signs stay as they are drawn.
+    R is a random rotation that stays as it is drawn; L and U start at the identity, where both are
+    easy to invert at any width.
 
     Args:
         seed: Fixes the rotation.
@@ -66,55 +75,82 @@ class LULinear(FlowStep):
         self.seed = seed
 
     def build_event(self, event_shape):
-        from scipy.linalg import lu
-
         size = event_shape[-1]
         rotation, _ = np.linalg.qr(np.random.default_rng(self.seed).normal(size=(size, size)))
-        order, lower, upper = lu(rotation, p_indices=True)
-        diagonal = np.diag(upper)
         self._below = np.tril(np.ones((size, size), self.variable_dtype), -1)
+        # Adam moves every weight alike, so a step moves the image by the sum over all coordinates:
+        # held to that of so many, it does not grow with the width
+        self._pace = min(1.0, _COORDINATES / size)
+        self.rotation = self.add_weight(
+            shape=(size, size),
+            initializer=lambda shape, dtype: keras.ops.convert_to_tensor(rotation, dtype),
+            trainable=False,
+            name="rotation",
+        )
+        self.lower = self.add_weight(shape=(size, size), initializer="zeros", name="lower")
+        self.upper = self.add_weight(shape=(size, size), initializer="zeros", name="upper")
+        self.log_scale = self.add_weight(shape=(size,), initializer="zeros", name="log_scale")
 
-        def weight(name, value, **arguments):
-            return self.add_weight(
-                shape=value.shape,
-                initializer=lambda shape, dtype: keras.ops.convert_to_tensor(value, dtype),
-                name=name,
-                **arguments,
+    def load_own_variables(self, store):
+        arrays = {name: np.asarray(store[name]) for name in store.keys()}  # noqa: SIM118
+        if len(arrays) == 5:
+            weights = self._from_permuted(*(arrays[str(i)] for i in range(5)))
+            arrays = {str(i): weight for i, weight in enumerate(weights)}
+        super().load_own_variables(arrays)
+
+    def _from_permuted(self, lower, upper, log_scale, order, sign):
+        """Return the weights for P L U, which files of version 0.1 hold."""
+        below = np.tril(lower, -1).astype(np.float64) + np.eye(len(order))
+        above = np.triu(upper, 1).astype(np.float64) + np.diag(sign * np.exp(log_scale))
+        rotation, above = np.linalg.qr((below @ above)[order])
+        turned = np.sign(np.diag(above))
+        rotation, above = rotation * turned, above * turned[:, None]
+        share = np.log(np.diag(above)) / _LOG_SCALE_BOUND
+        if np.abs(share).max() >= 1:
+            raise InvalidInputError(
+                "Expected a learned matrix that scales no direction by more than "
+                f"exp({_LOG_SCALE_BOUND}). Received: one of a file of version 0.1 that does. "
+                "Train the model anew."
             )
-
-        self.order = weight("order", order.astype("int32"), trainable=False, dtype="int32")
-        self.sign = weight("sign", np.sign(diagonal), trainable=False)
-        self.lower = weight("lower", np.tril(lower, -1))
-        self.upper = weight("upper", np.triu(upper, 1))
-        self.log_scale = weight("log_scale", np.log(np.abs(diagonal)))
+        raw = _LOG_SCALE_BOUND * np.arctanh(share)
+        return np.zeros_like(above), np.triu(above, 1) / self._pace, raw, rotation
 
     def _factors(self):
-        lower = self.lower * self._below + np.eye(len(self._below), dtype=self.variable_dtype)
-        diagonal = tf.linalg.diag(self.sign * tf.exp(self.log_scale))
-        return lower, self.upper * self._below.T + diagonal
+        """Return R, L, U and the logarithm of U's diagonal."""
+        lower = self._pace * self.lower * self._below
+        upper = self._pace * self.upper * self._below.T
+        log_scale = _LOG_SCALE_BOUND * tf.tanh(self.log_scale / _LOG_SCALE_BOUND)
+        lower = tf.linalg.set_diag(lower, tf.ones_like(log_scale))
+        upper = tf.linalg.set_diag(upper, tf.exp(log_scale))
+        return tf.convert_to_tensor(self.rotation), lower, upper, log_scale
 
-    def _log_det(self, points):
+    def _log_det(self, points, log_scale):
         places = 1
         for n in points.shape[1:-1]:
             places *= n
-        return places * tf.reduce_sum(self.log_scale)
-
-    @staticmethod
-    def _multiply(points, matrix):
-        size = points.shape[-1]
-        flat = tf.matmul(tf.reshape(points, [-1, size]), matrix)
-        return tf.reshape(flat, [-1, *points.shape[1:]])
+        return places * tf.reduce_sum(log_scale)
 
     def inverse_and_log_det(self, y, context=None):
-        lower, upper = self._factors()
-        matrix = tf.gather(tf.matmul(lower, upper), self.order.value)
-        return self._multiply(y, matrix), self._log_det(y)
+        *factors, log_scale = self._factors()
+        return _multiply(y, factors), self._log_det(y, log_scale)
 
     def forward_and_log_det(self, x, context=None):
-        lower, upper = self._factors()
-        unit = tf.eye(lower.shape[0], dtype=x.dtype)
-        matrix = tf.linalg.triangular_solve(lower, unit)
-        matrix = tf.linalg.triangular_solve(upper, matrix, lower=False)
-        # the rows of P L U are those of L U in `order`
-        matrix = tf.gather(matrix, self.order.value, axis=1)
-        return self._multiply(x, matrix), -self._log_det(x)
+        rotation, lower, upper, log_scale = self._factors()
+        size = x.shape[-1]
+        columns = tf.transpose(tf.reshape(x, [-1, size]))
+        columns = tf.linalg.triangular_solve(upper, columns, lower=False, adjoint=True)
+        columns = tf.linalg.triangular_solve(lower, columns, adjoint=True)
+        y = tf.transpose(tf.matmul(rotation, columns))
+        return tf.reshape(y, [-1, *x.shape[1:]]), -self._log_det(x, log_scale)
+
+
+def _multiply(points: tf.Tensor, matrices: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Return points [n, ..., D] times matrices [D, D], in turn."""
+    size = points.shape[-1]
+    flat = tf.reshape(points, [-1, size])
+    if size <= _SMALL:
+        # many points, little work in the product of the matrices
+        matrices = [functools.reduce(tf.matmul, matrices)]
+    for matrix in matrices:
+        flat = tf.matmul(flat, matrix)
+    return tf.reshape(flat, [-1, *points.shape[1:]])

@@ -1,4 +1,4 @@
-"""What happens when training turns to NaN."""
+"""What happens when training diverges."""
 
 import time
 import warnings
@@ -11,6 +11,8 @@ from genzoo.core.checks import check_choice, check_int, check_number
 from genzoo.core.errors import DivergenceWarning, InvalidInputError
 
 _ON_NAN = ("stop", "backoff")
+# nats a value of the data above the lowest loss: each is then e^5 times less likely than it was
+_RISE = 5.0
 _REMEDIES = (
     "Usual remedies: a smaller learning rate (compile(Adam(1e-4))), clipped gradients "
     "(Adam(..., clipnorm=1.0)), data without extreme outliers, or dtype='float64'."
@@ -18,11 +20,13 @@ _REMEDIES = (
 
 
 class DivergenceGuard(keras.callbacks.Callback):
-    """Takes training back to its last good weights when loss or weights turn to NaN or infinity.
+    """Takes training back to its last good weights when it diverges.
 
-    It keeps a copy of weights and optimiser state in memory, taken at the beginning of epochs and
-    every so many seconds; a copy is good when the loss of the step after it is finite. A
-    `DivergenceWarning` names the step, the values that are not finite and the usual remedies.
+    It does when loss or weights turn to NaN or infinity, or when the loss, in nats, explodes: when
+    all steps of the second half of an epoch end more than 5 nats a value of the data above the
+    lowest loss that there was. It keeps a copy of weights and optimiser state in memory, taken at
+    the beginning of epochs and every so many seconds; a copy is good when the step after it is. A
+    `DivergenceWarning` names the step, what went wrong and the usual remedies.
 
     Args:
         on_nan: `"stop"` ends training; `"backoff"` goes on with a smaller learning rate.
@@ -77,9 +81,11 @@ class DivergenceGuard(keras.callbacks.Callback):
         """Keep a first copy; a checkpoint may just have been read."""
         self._copy, self._candidate = self._values(), None
         self._copied_at = time.monotonic()
+        self._lowest = np.inf
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch = epoch
+        self._losses, self._start, self._count, self._total = [], 0, 0, 0.0
         if self._steps:
             self._take()
 
@@ -87,12 +93,39 @@ class DivergenceGuard(keras.callbacks.Callback):
         self._steps += 1
         bad = [name for name, value in (logs or {}).items() if not np.isfinite(value).all()]
         if bad:
-            self._take_back(bad, f"epoch {self._epoch + 1}, step {batch + 1}")
+            self._take_back(f"{', '.join(bad)} not finite", f", step {batch + 1}")
+            # the mean that Keras tells of begins anew
+            self._start, self._count, self._total = batch + 1, 0, 0.0
             return
-        if self._candidate is not None:
+        if self._follow(batch + 1, logs or {}) and self._candidate is not None:
             self._copy, self._candidate = self._candidate, None
         if time.monotonic() - self._copied_at >= self.every:
             self._take()
+
+    def on_epoch_end(self, epoch, logs=None):
+        late = min(self._losses[len(self._losses) // 2 :], default=-np.inf)
+        if late > self._lowest + self._rise():
+            self._take_back(f"the loss rose from {self._lowest:.4g} to {late:.4g}", "")
+        elif self._losses:
+            self._lowest = min(self._lowest, self._total / self._count)
+
+    def _follow(self, count: int, logs: dict[str, Any]) -> bool:
+        """Note the loss of the steps since the last call; return whether it is a sound one."""
+        if "loss" not in logs or not self._optimizers():
+            # adversarial training, or EM
+            return True
+        # Keras tells of the mean since the epoch began
+        count -= self._start
+        total = float(np.mean(logs["loss"])) * count
+        loss = (total - self._total) / max(count - self._count, 1)
+        self._losses.append(loss)
+        self._count, self._total = count, total
+        if not np.isfinite(self._lowest):
+            self._lowest = loss
+        return loss <= self._lowest + self._rise()
+
+    def _rise(self) -> float:
+        return _RISE * self.model.event_size
 
     def _optimizers(self) -> list[Any]:
         return [optimizer for optimizer, _ in self.model._optimized()]
@@ -108,13 +141,16 @@ class DivergenceGuard(keras.callbacks.Callback):
         self._candidate = self._values()
         self._copied_at = time.monotonic()
 
-    def _take_back(self, logged: list[str], where: str) -> None:
+    def _take_back(self, what: str, step: str) -> None:
         bad = [
             variable.path
             for variable in self.model.trainable_variables
             if not np.isfinite(keras.ops.convert_to_numpy(variable)).all()
         ]
-        parts = f"weights {', '.join(bad[:3])}{' and more' if len(bad) > 3 else ''}" if bad else ""
+        if bad:
+            what += (
+                f", weights {', '.join(bad[:3])}{' and more' if len(bad) > 3 else ''} not finite"
+            )
         rates = [float(optimizer.learning_rate) for optimizer in self._optimizers()]
         self._candidate = None
         for variable, value in zip(self._variables(), self._copy, strict=True):
@@ -130,8 +166,7 @@ class DivergenceGuard(keras.callbacks.Callback):
                 optimizer.learning_rate.assign(self.factor * rate)
             then = f"It goes on from the last good weights, the learning rate times {self.factor}."
         warnings.warn(
-            f"Training diverged at {where}: {', '.join([*logged, parts] if parts else logged)} "
-            f"not finite. {then} {_REMEDIES}",
+            f"Training diverged at epoch {self._epoch + 1}{step}: {what}. {then} {_REMEDIES}",
             DivergenceWarning,
             stacklevel=2,
         )
