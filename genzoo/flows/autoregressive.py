@@ -6,7 +6,7 @@ from typing import Any
 from genzoo.core.checks import check_choice, check_int, check_units
 from genzoo.core.registry import register
 from genzoo.flows.flow import Flow
-from genzoo.flows.stacks import mixed
+from genzoo.flows.stacks import mixed, warn_of_one_feature
 from genzoo.steps import Inverse, MaskedAutoregressive
 
 
@@ -15,7 +15,8 @@ class MAF(Flow):
     """Masked autoregressive flow: density in one pass, sampling coordinate by coordinate.
 
     Sampling computes each hidden unit once, as soon as what it sees is known: the work of one
-    pass, and no approximation.
+    pass, and no approximation. One feature it can only scale and shift, unless its conditionals or
+    its base are mixtures; `NeuralSplineFlow` can learn any shape.
 
     Args:
         event_shape: Shape of one example; anything but a vector is flattened.
@@ -60,6 +61,8 @@ class MAF(Flow):
         self.permutation = permutation
         self.conditionals = check_choice(conditionals, ("gaussian", "mixture"), "conditionals")
         self.num_components = check_int(num_components, "num_components")
+        if conditionals == "gaussian":
+            warn_of_one_feature(self)
 
         def make(i):
             if i == 0 and conditionals == "mixture":
@@ -76,7 +79,8 @@ class IAF(Flow):
     """Inverse autoregressive flow, MAF turned round: sampling in one pass.
 
     Scoring goes coordinate by coordinate, with the work of one pass. Its gradient in training is
-    implicit, so `fit` is slower than MAF's; IAF is for where samples are drawn often.
+    implicit, so `fit` is slower than MAF's; IAF is for where samples are drawn often. One feature
+    it can only scale and shift.
 
     Args:
         event_shape: Shape of one example; anything but a vector is flattened.
@@ -115,6 +119,7 @@ class IAF(Flow):
         self.hidden_units = check_units(hidden_units)
         self.activation = activation
         self.permutation = permutation
+        warn_of_one_feature(self)
 
         def make(i):
             return Inverse(autoregressive(self, i, "affine"), dtype=self.dtype_policy)

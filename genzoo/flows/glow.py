@@ -7,7 +7,7 @@ from typing import Any
 from genzoo.core.checks import check_choice, check_int, check_units
 from genzoo.core.registry import register
 from genzoo.flows.flow import Flow
-from genzoo.flows.stacks import check_levels, glow_step
+from genzoo.flows.stacks import check_levels, glow_step, refuse_one_feature
 from genzoo.steps import (
     FactorOut,
     Flatten,
@@ -83,6 +83,8 @@ class Glow(Flow):
             levels = check_levels(self.event_shape, self.num_levels, least_side=2, squeezes=1)
             self.set_steps(self._level(0, levels))
         else:
+            if self.event_size == 1:
+                raise refuse_one_feature(self)
             steps = [self._step(i, images=False) for i in range(self.num_steps)]
             self.set_steps([*steps, *self.flattening()])
 

@@ -14,6 +14,8 @@ from genzoo.flows.stacks import coupling_stack, mixed
 class NeuralSplineFlow(Flow):
     """Monotone rational-quadratic splines, in couplings or autoregressive.
 
+    With one feature each is one spline of it, given the context if there is one.
+
     Args:
         event_shape: Shape of one example; anything but a vector is flattened.
         num_transforms: Number of steps.

@@ -1,5 +1,6 @@
 """How the flows stack their steps."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,6 +16,9 @@ from genzoo.steps import (
     Permutation,
 )
 
+# maps that scale and shift
+LINEAR = ("additive", "affine")
+SINGLE_PEAKED = ("normal", "logistic", "student_t")
 PERMUTATIONS = ("random", "reverse", "lu", None)
 
 
@@ -59,7 +63,8 @@ def coupling_stack(
 ) -> list[FlowStep]:
     """Return couplings that take turns, the features mixed after each pair.
 
-    With three features or fewer the turns alone mix better, and there is no mixing.
+    With three features or fewer the turns alone mix better, and there is no mixing. One feature
+    they transform by the same map everywhere, or given the context.
 
     Args:
         flow: The flow, whose `hidden_units`, `activation` and `permutation` they take.
@@ -69,16 +74,15 @@ def coupling_stack(
     """
     permutation = flow.permutation
     check_choice(permutation, PERMUTATIONS, "permutation")
-    if flow.event_size < 2:
-        raise InvalidInputError(
-            f"Expected at least 2 features for couplings. Received: event_shape={flow.event_shape}."
-            " For one feature use GaussianMixture or MAF."
-        )
+    one_feature = flow.event_size == 1
+    if one_feature and transform in LINEAR:
+        raise refuse_one_feature(flow)
 
     def make(i):
         return Coupling(
             transform,
-            half(i),
+            # of one feature there is nothing to see: all transform it
+            "second" if one_feature else half(i),
             flow.hidden_units,
             activation=flow.activation,
             transform_arguments=transform_arguments,
@@ -89,6 +93,26 @@ def coupling_stack(
 
     kind = permutation if flow.event_size > 3 else None
     return mixed(flow, make, count, kind, every=2)
+
+
+def refuse_one_feature(flow) -> InvalidInputError:
+    """Return the error for one feature where each step scales and shifts alone."""
+    return InvalidInputError(
+        f"Expected at least 2 features: of one, {type(flow).__name__} could only scale and shift "
+        f"the base. Received: event_shape={flow.event_shape}. For one feature use "
+        "NeuralSplineFlow, PlanarFlow, MAF with conditionals='mixture', or GaussianMixture."
+    )
+
+
+def warn_of_one_feature(flow) -> None:
+    """Say what an affine flow cannot do with one feature, unless its base can."""
+    if flow.event_size == 1 and flow.base in SINGLE_PEAKED:
+        warnings.warn(
+            f"{type(flow).__name__} on one feature scales and shifts its base, {flow.base!r}, and "
+            "nothing more: it cannot learn several peaks or skewness. NeuralSplineFlow, MAF with "
+            "conditionals='mixture', base='mixture' and GaussianMixture can.",
+            stacklevel=4,
+        )
 
 
 def glow_step(

@@ -16,7 +16,7 @@ class MLP(keras.layers.Layer):
     """Dense layers with one activation between them and a linear end.
 
     Args:
-        input_dim: Width of the input.
+        input_dim: Width of the input; without one and without a context the output is constant.
         hidden_units: Widths of the hidden layers.
         output_dim: Width of the output.
         activation: Name of a Keras activation.
@@ -52,11 +52,13 @@ class MLP(keras.layers.Layer):
         self._kernels, self._biases = [], []
         for i, (fan_in, fan_out) in enumerate(itertools.pairwise(widths)):
             last = i == len(widths) - 2
-            kernel = self.add_weight(
-                shape=(fan_in, fan_out),
-                initializer=spread(fan_in, seed, i, output_scale if last else 1.0),
-                name=f"kernel_{i}",
-            )
+            kernel = None
+            if fan_in:
+                kernel = self.add_weight(
+                    shape=(fan_in, fan_out),
+                    initializer=spread(fan_in, seed, i, output_scale if last else 1.0),
+                    name=f"kernel_{i}",
+                )
             bias = self.add_weight(
                 shape=(fan_out,),
                 initializer="zeros" if last else spread(fan_in, seed, 50 + i),
@@ -69,8 +71,15 @@ class MLP(keras.layers.Layer):
     def call(self, inputs, context=None):
         x = inputs if context is None else tf.concat([inputs, context], axis=1)
         for kernel, bias in zip(self._kernels[:-1], self._biases[:-1], strict=True):
-            x = self._activation(tf.nn.bias_add(tf.matmul(x, kernel), bias))  # [n, units]
-        return tf.nn.bias_add(tf.matmul(x, self._kernels[-1]), self._biases[-1])
+            x = self._activation(self._dense(x, kernel, bias))  # [n, units]
+        return self._dense(x, self._kernels[-1], self._biases[-1])
+
+    @staticmethod
+    def _dense(x, kernel, bias):
+        if kernel is None:
+            # of no input there is the bias alone; oneDNN ends the process over empty products
+            return tf.broadcast_to(bias, [tf.shape(x)[0], bias.shape[0]])
+        return tf.nn.bias_add(tf.matmul(x, kernel), bias)
 
     def get_config(self):
         arguments = (

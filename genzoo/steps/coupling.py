@@ -66,7 +66,8 @@ class Coupling(_Coupling):
         context_size: Width of the encoded context; 0 for none.
         seed: Fixes the initial weights.
 
-    Starts near the identity.
+    Starts near the identity. Of one feature the second half is the whole, which it transforms by
+    the same map everywhere, or given the context.
 
     Reference: Dinh, Sohl-Dickstein and Bengio, Density estimation using Real NVP, 2017.
     """
@@ -93,14 +94,15 @@ class Coupling(_Coupling):
         self.seed = seed
 
     def build_event(self, event_shape):
-        if len(event_shape) != 1 or event_shape[0] < 2:
-            raise self._refuse(
-                "vectors of at least 2 features", "For one feature use GaussianMixture or MAF."
-            )
+        if len(event_shape) != 1:
+            raise self._refuse("vectors", "Put a Flatten after it.")
         transformed = self._count_transformed(event_shape[0])
+        if not transformed:
+            raise self._refuse("at least 2 features", "For one feature use half='second'.")
+        seen = event_shape[0] - transformed
         self.conditioner = MLP(
-            event_shape[0] - transformed,
-            self.hidden_units,
+            seen,
+            self.hidden_units if seen + self.context_size else (),
             self.map.num_parameters * transformed,
             context_size=self.context_size,
             activation=self.activation,
