@@ -33,7 +33,7 @@ from genzoo.gans import (
 from genzoo.pretrained import load_pretrained, pretrained_models
 from genzoo.vaes import IWAE, VAE, VAECNN, FlowVAE, TwoStageVAE
 
-_ROOMS = ("applications", "data", "metrics", "plotting", "reports", "training")
+_ROOMS = ("applications", "data", "metrics", "plotting", "reports", "steps", "training")
 
 __all__ = [
     "ACGAN",

@@ -71,10 +71,20 @@ def build(name: str, /, **config: Any):
     """
     cls = model_class(name)
     valid = constructor_arguments(cls)
-    for option in config:
-        if option not in valid:
-            raise UnknownNameError(
-                f"Unknown option of {name}. {nearest(option, valid)}"
-                f"Received: {option}={config[option]!r}"
-            )
+    refuse_unknown({option: config[option] for option in config if option not in valid}, cls, name)
     return cls(**config)
+
+
+def refuse_unknown(options: dict[str, Any], cls: type, name: str | None = None) -> None:
+    """Refuse options that a class does not have, with the nearest of those it has.
+
+    Args:
+        options: Those that it does not have.
+        cls: The class.
+        name: What the user calls it; `None` for the class's own name.
+    """
+    for option, value in options.items():
+        raise UnknownNameError(
+            f"Unknown option of {name or cls.__name__}. "
+            f"{nearest(option, constructor_arguments(cls))}Received: {option}={value!r}"
+        )

@@ -25,7 +25,7 @@ from genzoo.core.context import ContextSpec
 from genzoo.core.errors import InvalidInputError, NotFittedError
 from genzoo.core.iterators import IteratorKeeper
 from genzoo.core.likelihood import NO_LIKELIHOOD, Likelihood
-from genzoo.core.registry import constructor_arguments
+from genzoo.core.registry import constructor_arguments, refuse_unknown
 from genzoo.core.replicas import lost_workers_told, replica_share
 from genzoo.core.spec import DataSpec
 from genzoo.core.units import RunningMoments
@@ -176,7 +176,9 @@ class TrainableModel(InCheckpoints, keras.Model):
         seed: int | None = None,
         name: str | None = None,
         dtype: Any = None,
+        **unknown: Any,
     ):
+        refuse_unknown(unknown, type(self))
         _check_keras_arguments(name, dtype)
         # Keras would cast the data to a mixed policy's compute type, not only inside networks
         super().__init__(name=name, dtype=dtype, autocast=False)

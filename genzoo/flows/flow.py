@@ -4,14 +4,17 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from genzoo.core import checks
 from genzoo.core.density import DensityModel
+from genzoo.core.errors import InvalidInputError
 from genzoo.core.latent import LatentModel
 from genzoo.core.lazy import lazy_module, tfp
 from genzoo.core.random import uniform_rows
+from genzoo.core.registry import models
 from genzoo.flows.bases import BASES, make_base
 from genzoo.flows.dequantization import VariationalDequantizer
 from genzoo.flows.preprocessing import PREPROCESSING, preprocessing_steps
@@ -25,13 +28,17 @@ _CHECKED_ROWS = 64
 _INVERSION_TOLERANCE = 1e-4
 
 
+@keras.saving.register_keras_serializable("genzoo")
 class Flow(LatentModel, DensityModel):
-    """Base of the normalizing flows: exact density and exact sampling.
+    """A normalizing flow of steps of one's own, and the base of all flows: exact both ways.
 
-    A subclass calls `set_steps` at the end of its constructor.
+    A subclass makes its steps and calls `set_steps` at the end of its constructor.
 
     Args:
         event_shape: Shape of one example.
+        steps: Steps of `genzoo.steps` from the base to the data, which the preprocessing follows,
+            of the model's dtype. Those that see a context are made for `context_size` numbers.
+            Subclasses make their own.
         base: Distribution on the base side: `"normal"`, `"logistic"`, `"student_t"` (heavy tails,
             learned degrees of freedom), `"mixture"` (of diagonal Gaussians, learned), or a
             function of the base shape that returns a `tfd.Distribution`.
@@ -51,16 +58,28 @@ class Flow(LatentModel, DensityModel):
         **model_arguments: `levels`, `context_dim`, `num_classes`, `seed`, `name`, `dtype`; see
             `TrainableModel`.
 
+    Example:
+
+    >>> x = genzoo.data.load("moons", seed=0).x_train
+    >>> half = {"hidden_units": (32,), "seed": 0}
+    >>> steps = [genzoo.steps.Coupling("spline", side, **half) for side in ("first", "second")]
+    >>> model = genzoo.Flow((2,), steps=[*steps, genzoo.steps.LULinear(seed=0)])
+    >>> history = model.fit(x, epochs=1, verbose=0)
+    >>> model.log_prob(x).shape, model.sample(5, seed=0).shape
+    ((1600,), (5, 2))
+
     Reference: Papamakarios et al., Normalizing flows for probabilistic modeling and inference,
     2021.
     """
 
     image_preprocessing = "logit"
+    registered_name = "flow"
 
     def __init__(
         self,
         event_shape: tuple[int, ...] | int,
         *,
+        steps: Sequence[FlowStep] | None = None,
         base: str | Callable[[tuple[int, ...]], Any] = "normal",
         preprocessing: str | None = "auto",
         alpha: float = 0.01,
@@ -76,6 +95,36 @@ class Flow(LatentModel, DensityModel):
         self.preprocessing = checks.check_choice(preprocessing, PREPROCESSING, "preprocessing")
         self.alpha = checks.check_number(alpha, "alpha")
         self.dequantization = checks.check_choice(dequantization, _DEQUANTIZATION, "dequantization")
+        self._own_steps = None
+        if steps is not None or type(self) is Flow:
+            self._own_steps = self._check_steps(steps)
+            self.set_steps(self._own_steps)
+
+    def _check_steps(self, steps: Any) -> list[FlowStep]:
+        """Return the user's steps."""
+        if type(self) is not Flow:
+            raise InvalidInputError(
+                f"Expected no steps: {type(self).__name__} makes its own. Received: steps of type "
+                f"{type(steps).__name__}. Use genzoo.Flow for steps of your own."
+            )
+        if not isinstance(steps, (list, tuple)) or not steps:
+            raise InvalidInputError(
+                "Expected a list of steps of genzoo.steps, from the base to the data. "
+                f"Received: steps={steps!r}. Models that make their own: {', '.join(models())}."
+            )
+        for i, step in enumerate(steps):
+            if not isinstance(step, FlowStep):
+                raise InvalidInputError(
+                    f"Expected steps of genzoo.steps. Received: steps[{i}] of type "
+                    f"{type(step).__name__}"
+                )
+            if step.variable_dtype != self.float_dtype:
+                raise InvalidInputError(
+                    f"Expected steps of the model's dtype, {self.float_dtype}. Received: "
+                    f"steps[{i}], a {type(step).__name__} of dtype {step.variable_dtype}. Give "
+                    "both the same dtype=..."
+                )
+        return list(steps)
 
     def set_steps(self, steps: Sequence[FlowStep]) -> None:
         """Join and build the steps.
@@ -104,6 +153,25 @@ class Flow(LatentModel, DensityModel):
                 self.event_shape, seed=self.step_seed(500), dtype=self.dtype_policy
             )
         self.built = True
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        config = super().get_config()
+        del config["steps"]
+        if self._own_steps is not None:
+            own = [keras.saving.serialize_keras_object(step) for step in self._own_steps]
+            config["steps"] = own
+        return config
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None):
+        config = dict(config)
+        if "steps" in config:
+            config["steps"] = [
+                keras.saving.deserialize_keras_object(step, custom_objects=custom_objects)
+                for step in config["steps"]
+            ]
+        return super().from_config(config, custom_objects)
 
     @property
     def steps(self) -> list[FlowStep]:

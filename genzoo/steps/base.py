@@ -45,10 +45,13 @@ class FlowStep(InCheckpoints, keras.layers.Layer):
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make the weights for data of shape [n, *event_shape]."""
+        event_shape = check_shape(tuple(input_shape)[1:], "event_shape")
         if self.built:
             # Keras builds what it loads from a config, and its owner builds it again
+            if event_shape != self.event_shape:
+                raise self._refuse(f"event_shape={event_shape}", "Make one for each shape.")
             return
-        self.event_shape = check_shape(tuple(input_shape)[1:], "event_shape")
+        self.event_shape = event_shape
         self.build_event(self.event_shape)
         self.built = True
 
