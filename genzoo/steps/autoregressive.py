@@ -82,7 +82,7 @@ class MaskedAutoregressive(FlowStep):
         return x, tf.reduce_sum(log_slope, axis=1)
 
     def _gap(self, y, x, *inputs):
-        """Return how far the image of y is from x, and the log-slopes, given context and weights."""
+        """Return how far the image of y is from x, and the log-slopes; inputs: context, weights."""
         count = len(inputs) - len(self.variables)
         context = inputs[0] if count else None
         mapping = list(zip(self.variables, inputs[count:], strict=True))
@@ -124,9 +124,10 @@ def _solver(size, hidden_units, has_context, activation, transform, arguments):
         return _sweep(plan, scalar_map, activate, x, first, kernels, biases)
 
     def solve(x, first, kernels, biases):
-        # XLA compiles anew for each number of rows: let there be few
+        # XLA compiles anew for each number of rows: let there be few, and never none
         n = tf.shape(x)[0]
-        added = [[0, -n % _ROW_MULTIPLE], [0, 0]]
+        blocks = tf.maximum((n + _ROW_MULTIPLE - 1) // _ROW_MULTIPLE, 1)
+        added = [[0, blocks * _ROW_MULTIPLE - n], [0, 0]]
         return sweep(tf.pad(x, added), tf.pad(first, added), kernels, biases)[:n]
 
     return solve
