@@ -76,7 +76,8 @@ def test_images_may_have_any_leading_axes():
 @pytest.mark.parametrize("name", ["realnvp", "maf", "planar"])
 def test_a_context_is_a_batch_shape(name):
     model, x, context = moved(name, context_dim=2)
-    distribution = model.distribution(context[:4])
+    encoded = model.encode_context(tf.constant(context[:4]))
+    distribution = model.distribution(encoded.numpy())
     assert distribution.batch_shape == (4,)
     assert distribution.sample(7, seed=0).shape == (7, 4, 3)
     rows = np.repeat(x[:5], 4, axis=0)
@@ -89,6 +90,22 @@ def test_a_context_is_a_batch_shape(name):
     spread = distribution.sample(400, seed=1).numpy()
     correlation = np.corrcoef(spread.reshape(400, -1).T)[:3, 3:]
     assert np.abs(correlation).max() < 0.25
+
+
+def test_data_far_from_zero_have_all_that_too():
+    far = 1e13 + np.random.default_rng(0).normal(size=(30, 3))
+    model = genzoo.RealNVP((3,), num_couplings=2, hidden_units=(8,), seed=0, dtype="float64")
+    model.adapt(far)
+    assert model.data_spec.offset is not None
+    kept, bijector, points = model.distribution(), model.bijector(), tf.constant(far)
+    assert len(kept.trainable_variables) == len(model.trainable_variables)
+    for _ in range(2):
+        got = kept.log_prob(tf.reshape(points, [5, 6, 3]))
+        np.testing.assert_allclose(got, model.log_prob(far).reshape(5, 6), atol=0.05)
+        z = bijector.inverse(points)
+        np.testing.assert_array_equal(z, model.bijector().inverse(points))
+        model.fit(far, epochs=1, verbose=0)
+    assert np.abs(bijector.inverse(points) - z).max() > 1e-6
 
 
 # Kept distributions

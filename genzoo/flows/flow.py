@@ -206,7 +206,7 @@ class Flow(LatentModel, DensityModel):
         """Return the `tfb.Bijector` from the base to the data.
 
         Args:
-            context: Encoded context [n, context_size], for conditional flows; a batch of n maps.
+            context: For conditional flows, from `encode_context`, [n, context_size]; a batch of n.
         """
         bijector = self._own_bijector(context)
         if self.data_spec is None or self.data_spec.offset is None:
@@ -233,8 +233,8 @@ class Flow(LatentModel, DensityModel):
         call: one that is kept follows further training.
 
         Args:
-            context: Encoded context [n, context_size], for conditional flows. It is a batch of n
-                distributions: `sample(k)` has shape [k, n, *event_shape].
+            context: For conditional flows, from `encode_context`, [n, context_size]. It is a
+                batch of n distributions: `sample(k)` has shape [k, n, *event_shape].
             temperature: Scale of the base.
         """
         own = self._own_distribution(context, temperature)

@@ -124,7 +124,13 @@ class StepBijector(tfp.bijectors.Bijector):
         return tf.concat([leading, self._step.base_shape], axis=0)
 
 
-class FlowDistribution(tfp.distributions.TransformedDistribution):
+# what TFP's constructors make of parts that are not composite tensors: as one of these, it would
+# not find the variables within
+_TransformedDistribution, *_ = tfp.distributions.TransformedDistribution.__bases__
+_Chain, *_ = tfp.bijectors.Chain.__bases__
+
+
+class FlowDistribution(_TransformedDistribution):
     """A base distribution carried by a `StepBijector`: one pass for a log-probability."""
 
     def _log_prob(self, value):
@@ -132,7 +138,7 @@ class FlowDistribution(tfp.distributions.TransformedDistribution):
         return self.distribution.log_prob(x) + log_det
 
 
-class UncachedChain(tfp.bijectors.Chain):
+class UncachedChain(_Chain):
     """A `tfb.Chain` that remembers nothing from call to call, as the steps in it."""
 
     @property
