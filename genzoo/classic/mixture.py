@@ -279,7 +279,10 @@ class NormalMixture(EMModel):
         return tf.cast(root(covariances), self.float_dtype)
 
     def distribution(self, context=None):
-        """Return the `tfd.MixtureSameFamily` over flattened data, [D]."""
+        """Return the `tfd.MixtureSameFamily` over flattened data, [D].
+
+        It has the parameters of the moment: one that is kept does not follow further training.
+        """
         tfd = tfp.distributions
         k, d = self.num_components, self.event_size
         means = self._means + (0.0 if self.data_spec is None else self._offset())
