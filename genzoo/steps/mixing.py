@@ -13,6 +13,7 @@ from genzoo.steps.base import FlowStep
 
 _COORDINATES = 64
 _LOG_SCALE_BOUND = 5.0
+# up to this width the product of the matrices costs less than many points times each of them
 _SMALL = 128
 
 
@@ -136,11 +137,18 @@ class LULinear(FlowStep):
 
     def forward_and_log_det(self, x, context=None):
         rotation, lower, upper, log_scale = self._factors()
+
+        def solve(columns):
+            columns = tf.linalg.triangular_solve(upper, columns, lower=False, adjoint=True)
+            columns = tf.linalg.triangular_solve(lower, columns, adjoint=True)
+            return tf.matmul(rotation, columns)
+
         size = x.shape[-1]
-        columns = tf.transpose(tf.reshape(x, [-1, size]))
-        columns = tf.linalg.triangular_solve(upper, columns, lower=False, adjoint=True)
-        columns = tf.linalg.triangular_solve(lower, columns, adjoint=True)
-        y = tf.transpose(tf.matmul(rotation, columns))
+        flat = tf.reshape(x, [-1, size])
+        if size <= _SMALL:
+            y = tf.matmul(flat, solve(tf.eye(size, dtype=x.dtype)), transpose_b=True)
+        else:
+            y = tf.transpose(solve(tf.transpose(flat)))
         return tf.reshape(y, [-1, *x.shape[1:]]), -self._log_det(x, log_scale)
 
 
@@ -149,7 +157,6 @@ def _multiply(points: tf.Tensor, matrices: Sequence[tf.Tensor]) -> tf.Tensor:
     size = points.shape[-1]
     flat = tf.reshape(points, [-1, size])
     if size <= _SMALL:
-        # many points, little work in the product of the matrices
         matrices = [functools.reduce(tf.matmul, matrices)]
     for matrix in matrices:
         flat = tf.matmul(flat, matrix)
