@@ -7,6 +7,7 @@ from scipy.special import logsumexp
 from sklearn.base import OutlierMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
+from genzoo.applications.columns import is_frame, num_rows, read
 from genzoo.applications.ensemble import DensityEnsemble
 from genzoo.applications.options import ModelOptions
 from genzoo.applications.scores import SCORES, default_score
@@ -57,7 +58,8 @@ class AnomalyDetector(OutlierMixin, ModelOptions):
         model_: The fitted model.
         preprocessor_: The fitted `TablePreprocessor`, or `None`.
         calibration_scores_: Scores of rows that the model has not seen, ascending.
-        offset_: `decision_function` is `score_samples` minus this.
+        offset_: `decision_function` is `score_samples` minus this. It follows `contamination`,
+            also after `fit`.
         n_features_in_, feature_names_in_: As in scikit-learn, for tables.
 
     Example:
@@ -103,7 +105,8 @@ class AnomalyDetector(OutlierMixin, ModelOptions):
         """Learn what is usual.
 
         Args:
-            X: Rows: a table [n, D] of numbers, text and missing values; an array
+            X: Rows: a table [n, D] of numbers, dates, text and missing values (an array, a list of
+                rows, a frame of pandas or Polars, or a dict of columns by name); an array
                 [n, *event_shape]; or sequences, as a list or an array.
             y: Ignored.
 
@@ -112,15 +115,21 @@ class AnomalyDetector(OutlierMixin, ModelOptions):
         """
         self._check_arguments()
         self._adopt(X)
-        X = self._validate(X, reset=True)
+        X = self._read(X, reset=True)
         if self._is_default:
             self._fit_default(X)
         else:
             self._fit_model(X)
         self.calibration_scores_ = np.sort(self.calibration_scores_)
-        self.offset_ = float(np.quantile(self.calibration_scores_, self.contamination))
-        self.reference_ = _reference(X)
+        self.reference_ = [] if isinstance(X, list) else self._reference(X)
         return self
+
+    @property
+    def offset_(self) -> float:
+        """The score below which a share `contamination` of usual rows lies."""
+        check_is_fitted(self, "calibration_scores_")
+        self._check_contamination()
+        return float(np.quantile(self.calibration_scores_, self.contamination))
 
     @property
     def _is_default(self) -> bool:
@@ -128,11 +137,7 @@ class AnomalyDetector(OutlierMixin, ModelOptions):
 
     def _check_arguments(self) -> None:
         checks.check_choice(self.score, ("auto", *SCORES), "score")
-        if not 0.0 < checks.check_number(self.contamination, "contamination") <= 0.5:
-            raise InvalidInputError(
-                "Expected contamination above 0 and at most 0.5. "
-                f"Received: contamination={self.contamination!r}"
-            )
+        self._check_contamination()
         checks.check_share(self.calibration_size, "calibration_size")
         checks.check_number(self.noise, "noise")
         if self._is_default and self.score != "auto":
@@ -141,10 +146,17 @@ class AnomalyDetector(OutlierMixin, ModelOptions):
                 f"Received: score={self.score!r}. Name a model, such as 'gaussian_mixture'."
             )
 
+    def _check_contamination(self) -> None:
+        if not 0.0 < checks.check_number(self.contamination, "contamination") <= 0.5:
+            raise InvalidInputError(
+                "Expected contamination above 0 and at most 0.5. "
+                f"Received: contamination={self.contamination!r}"
+            )
+
     def _adopt(self, X: Any) -> None:
         """Decide what comes between the rows and the model."""
         self._is_sequential = not self._is_default and takes_sequences(self.model)
-        self._is_table = not self._is_sequential and _rank(X) <= 2
+        self._is_table = not self._is_sequential and (is_frame(X) or _rank(X) <= 2)
         fitted = isinstance(self.model, GenerativeModel) and self.model.data_spec is not None
         preprocessing = self.preprocessing
         if isinstance(preprocessing, str):
@@ -159,6 +171,9 @@ class AnomalyDetector(OutlierMixin, ModelOptions):
                 "detector, in a pipeline."
             )
         self.preprocessor_ = None if preprocessing is None else clone(preprocessing)
+        # the same door, for models that see the rows as they are
+        plain = TablePreprocessor(categorical_features=None)
+        self._table = plain if preprocessing is None else self.preprocessor_
         if self._is_default and not self._is_table:
             raise InvalidInputError(
                 f"Expected a table [n, D] with the default model. Received: X of shape "
@@ -166,31 +181,25 @@ class AnomalyDetector(OutlierMixin, ModelOptions):
                 "'hidden_markov_model' for sequences, or flatten the rows."
             )
 
-    def _validate(self, X: Any, reset: bool) -> Any:
+    def _read(self, X: Any, reset: bool) -> Any:
+        """Return rows as floats, by the kinds of their columns in tables; or sequences."""
         if self._is_sequential:
             return [checks.check_numeric(sequence, f"X[{i}]") for i, sequence in enumerate(X)]
         if not self._is_table:
             return checks.check_array(X, np.shape(X)[1:] if reset else self._event_shape, "X")
-        table = self.preprocessor_
-        if table is None:
-            # the same door, for models that see the rows as they are
-            table = TablePreprocessor(categorical_features=None)
-            self._door = table if reset else self._door
-            table = self._door
-        X = table._validate(X, reset=reset)
-        if reset and len(X) < 2:
-            raise InvalidInputError(f"Expected at least 2 rows. Received: n_samples={len(X)}")
+        columns = read(self, X, reset)
+        if reset and len(columns[0]) < 2:
+            raise InvalidInputError(
+                f"Expected at least 2 rows. Received: n_samples={len(columns[0])}"
+            )
         if reset:
-            self.n_features_in_ = table.n_features_in_
-            if hasattr(table, "feature_names_in_"):
-                self.feature_names_in_ = table.feature_names_in_
-        return X
+            self._table.fit_columns(columns, getattr(self, "feature_names_in_", None))
+        return self._table.encode(columns)
 
     def _fit_default(self, X: np.ndarray) -> None:
         self.model_ = DensityEnsemble(**{"random_state": self.random_state, **self.config})
         table = self.preprocessor_
-        z = X if table is None else table.fit(X).transform_with_log_det(X, uniform=_MIDDLE)[0]
-        self.model_.fit(z)
+        self.model_.fit(X if table is None else table.scaling_.transform(X, _MIDDLE)[0])
         self.calibration_scores_ = self.model_.training_scores_
 
     def _fit_model(self, X: Any) -> None:
@@ -207,13 +216,13 @@ class AnomalyDetector(OutlierMixin, ModelOptions):
         order = np.random.default_rng(self.random_state).permutation(n)
         calibration, training = _take(X, order[:held_out]), _take(X, order[held_out:])
         if self.preprocessor_ is not None:
-            self.preprocessor_.fit(calibration if fitted else training)
+            self.preprocessor_.fit_rows(calibration if fitted else training)
         if fitted:
             self.model_ = self.model
         else:
             rows = training
             if self.preprocessor_ is not None:
-                rows = self.preprocessor_.transform(training)
+                rows = self.preprocessor_.transform_rows(training)
             shape = np.shape(rows[0])[1:] if isinstance(rows, list) else rows.shape[1:]
             self.model_ = make_model(self.model, shape, self.config, self.random_state)
             if self.model_.context_size:
@@ -243,12 +252,15 @@ class AnomalyDetector(OutlierMixin, ModelOptions):
         Args:
             X: As in `fit`.
         """
-        check_is_fitted(self, "offset_")
-        X = self._validate(X, reset=False)
+        check_is_fitted(self, "calibration_scores_")
+        return self._score(self._read(X, reset=False))
+
+    def _score(self, X: Any) -> np.ndarray:
         if self._is_default:
             table = self.preprocessor_
-            z = X if table is None else table.transform_with_log_det(X, uniform=_MIDDLE)[0]
-            return self.model_.score_samples(z)
+            return self.model_.score_samples(
+                X if table is None else table.scaling_.transform(X, _MIDDLE)[0]
+            )
         return self._judge(self._raw_scores(X))
 
     def _judge(self, raw: np.ndarray) -> np.ndarray:
@@ -261,8 +273,8 @@ class AnomalyDetector(OutlierMixin, ModelOptions):
         is_density = self.score_ in ("log_likelihood", "typicality")
         draws = []
         random = np.random.default_rng(self.random_state)
-        for _ in range(_DRAWS if table.is_random(X) else 1):
-            z, log_det = table.transform_with_log_det(X, uniform=random.random(X.shape[1]))
+        for _ in range(_DRAWS if table.scaling_.is_random(X) else 1):
+            z, log_det = table.scaling_.transform(X, random.random(X.shape[1]))
             value = score(self.model_, z)
             draws.append(value + log_det if is_density else value)
         if is_density:
@@ -290,9 +302,9 @@ class AnomalyDetector(OutlierMixin, ModelOptions):
         Args:
             X: The array of `fit`.
         """
-        check_is_fitted(self, "offset_")
+        check_is_fitted(self, "calibration_scores_")
         own = getattr(self.model_, "training_scores_", ())
-        return own if len(own) == len(X) else self.score_samples(X)
+        return own if len(own) == num_rows(X) else self.score_samples(X)
 
     def p_values(self, X: Any) -> np.ndarray:
         """Return the share of unseen usual rows that score as low as each row, on (0, 1], [n].
@@ -316,18 +328,31 @@ class AnomalyDetector(OutlierMixin, ModelOptions):
         Args:
             X: As in `fit`; not for sequences.
         """
-        X = self._validate(X, reset=False)
+        check_is_fitted(self, "calibration_scores_")
+        X = self._read(X, reset=False)
         if isinstance(X, list):
             raise InvalidInputError("Expected rows of equal shape in explain(). Received: a list")
-        base = self.score_samples(X)
+        base = self._score(X)
         flat = X.reshape(len(X), -1)
         gains = np.zeros(flat.shape)
         for j, values in enumerate(self.reference_):
             changed = np.repeat(flat, len(values), axis=0)
             changed[:, j] = np.tile(values, len(flat))
-            scores = self.score_samples(changed.reshape(-1, *X.shape[1:]))
+            scores = self._score(changed.reshape(-1, *X.shape[1:]))
             gains[:, j] = scores.reshape(len(flat), -1).max(axis=1) - base
         return np.maximum(gains, 0.0).reshape(X.shape)
+
+    def _reference(self, X: np.ndarray) -> list[np.ndarray]:
+        """Return values of each column: evenly ranked ones, or the most frequent categories."""
+        shares = (np.arange(_REFERENCE) + 0.5) / _REFERENCE
+        columns = []
+        for j, column in enumerate(X.reshape(len(X), -1).T):
+            if self._is_table and self._table.categorical_[j]:
+                columns.append(np.arange(min(_REFERENCE, len(self._table.categories_[j]))) + 0.0)
+            else:
+                present = column[~np.isnan(column)]
+                columns.append(np.quantile(present, shares, method="nearest"))
+        return columns
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -351,21 +376,3 @@ def _rank(X: Any) -> int:
 
 def _take(X: Any, rows: np.ndarray) -> Any:
     return [X[i] for i in rows] if isinstance(X, list) else X[rows]
-
-
-def _reference(X: Any) -> list[np.ndarray]:
-    """Return values of each column: evenly ranked ones, or the most frequent categories."""
-    if isinstance(X, list):
-        return []
-    columns = []
-    for column in X.reshape(len(X), -1).T:
-        present = column[np.array([v is not None and v == v for v in column.tolist()])]
-        if column.dtype.kind == "O":
-            values, counts = np.unique(present.astype(str), return_counts=True)
-            first = {str(value): value for value in present[::-1].tolist()}
-            names = values[np.argsort(-counts, kind="stable")][:_REFERENCE]
-            columns.append(np.array([first[str(name)] for name in names], object))
-        else:
-            shares = (np.arange(_REFERENCE) + 0.5) / _REFERENCE
-            columns.append(np.quantile(present, shares, method="nearest"))
-    return columns

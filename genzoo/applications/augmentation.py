@@ -8,8 +8,19 @@ import numpy as np
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils.validation import check_is_fitted
 
+from genzoo.applications.columns import (
+    append,
+    as_array,
+    columns_of,
+    is_dict,
+    is_frame,
+    is_missing,
+    num_rows,
+    read,
+    to_array,
+)
 from genzoo.applications.options import ModelOptions
-from genzoo.applications.tables import TablePreprocessor
+from genzoo.applications.tables import Scaling, TablePreprocessor
 from genzoo.applications.training import make_model, mixture_options, train
 from genzoo.core import checks
 from genzoo.core.errors import InvalidInputError
@@ -24,8 +35,10 @@ class Augmenter(ModelOptions):
     """Adds rows drawn from generative models, by imbalanced-learn's `fit_resample`.
 
     A sample is kept if it is plausible, not among the least likely of what its model draws, and
-    novel, not as near to a training row of its class as copies are. Augmentation helps where the
-    model knows something that the classifier does not, and can do harm: compare on held-out rows.
+    novel, not as near to a training row of its class as copies are. New rows of tables hold what
+    rows of their class can: its categories, numbers between those seen (whole where all were
+    whole, and one of them where they were few). Augmentation helps where the model knows something
+    that the classifier does not, and can do harm: compare on held-out rows.
 
     Args:
         model: A registered name, or an unfitted genzoo model.
@@ -96,21 +109,23 @@ class Augmenter(ModelOptions):
 
         Args:
             X: Rows: a table [n, D] or examples [n, *event_shape].
-            y: Labels [n], of any kind.
+            y: Labels, as in `fit_resample`.
         """
         self._check(X, y)
         return self
 
-    def fit_resample(self, X: Any, y: Any) -> tuple[Any, np.ndarray]:
+    def fit_resample(self, X: Any, y: Any) -> tuple[Any, Any]:
         """Train, draw, filter, and return the rows with the new ones after them.
 
         Args:
-            X: Rows: a table [n, D] of numbers, text and missing values, an array or a data frame;
-                or examples [n, *event_shape].
-            y: Labels [n], of any kind.
+            X: Rows: a table [n, D] of numbers, dates, text and missing values (an array, a list of
+                rows, a frame of pandas or Polars, or a dict of columns by name); or examples
+                [n, *event_shape].
+            y: Labels [n] of any kind, in an array, list, series or frame of one column; or one-hot
+                [n, K].
 
         Returns:
-            X and y with samples after the given rows, in the kind of X.
+            X and y with samples after the given rows, in the kinds of X and y.
 
         Raises:
             InvalidInputError: For labels or a strategy that do not fit, or a class of one row.
@@ -118,31 +133,35 @@ class Augmenter(ModelOptions):
         rows, labels = self._check(X, y)
         wanted = {c: n for c, n in self.sampling_strategy_.items() if n}
         self.models_, self.report_ = {}, {}
-        self._train(rows, labels, wanted)
-        new = [self._draw(rows[labels == c], c, n) for c, n in wanted.items()]
-        new_labels = [np.full(n, self.classes_[c]) for c, n in wanted.items()]
-        names = {c: self.classes_[c].item() for c in range(len(self.classes_))}
+        z = self._scale(rows, labels)
+        self._train(z, labels, wanted)
+        new = [self._draw(z[labels == c], c, n) for c, n in wanted.items()]
+        names = self.classes_.tolist()
         for attribute in ("sampling_strategy_", "report_"):
             values = getattr(self, attribute)
             setattr(self, attribute, {names[c]: value for c, value in values.items()})
-        y_all = np.concatenate([np.asarray(y), *new_labels])
-        if not new:
-            return X, y_all
-        data = np.asarray(X)
-        kind = data.dtype if data.dtype.kind in "biufO" else object
-        if hasattr(X, "columns"):
-            drawn = np.concatenate(new).astype(object)
-            for j, dtype in enumerate(X.dtypes):
-                drawn[:, j] = _in_kind(drawn[:, j], dtype)
-            added = type(X)(drawn, columns=X.columns).astype(dict(X.dtypes))
-            table = type(X)(np.concatenate([data, added.to_numpy()]), columns=X.columns)
-            return table.astype(dict(X.dtypes)), y_all
-        added = [_in_kind(part, np.dtype(kind)).astype(kind) for part in new]
-        return np.concatenate([data.astype(kind), *added]), y_all
+        first = [np.full(n, np.flatnonzero(labels == c)[0]) for c, n in wanted.items()]
+        y = _take(y, np.concatenate([np.arange(len(labels)), *first]).astype(int))
+        return (self._append(X, np.concatenate(new)) if new else X), y
+
+    def _append(self, X: Any, rows: np.ndarray) -> Any:
+        """Return X with new rows after its own; those of a table as floats."""
+        if not self._is_table:
+            data = np.asarray(X)
+            return np.concatenate([data, rows.astype(data.dtype)])
+        columns = self.preprocessor_.decode(rows)
+        if is_frame(X):
+            return append(X, columns)
+        table = to_array(self.preprocessor_.columns_, columns)
+        if isinstance(X, (list, tuple)):
+            return [*X, *table.tolist()]
+        kind = X.dtype if X.dtype.kind in "biufMmO" else object
+        return np.concatenate([X.astype(kind), table.astype(kind)])
 
     # Doors
 
     def _check(self, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Return rows, those of a table as floats, and the classes' numbers [n]."""
         checks.check_choice(self.per_class, ("auto", True, False), "per_class")
         checks.check_number(self.novelty, "novelty")
         if checks.check_number(self.likelihood_quantile, "likelihood_quantile") >= 1.0:
@@ -150,20 +169,37 @@ class Augmenter(ModelOptions):
                 "Expected likelihood_quantile below 1. "
                 f"Received: likelihood_quantile={self.likelihood_quantile!r}"
             )
-        y = np.asarray(y)
-        if y.ndim != 1 or len(y) != len(X):
+        y = _one_label_each(y)
+        if len(y) != num_rows(X):
             raise InvalidInputError(
-                f"Expected a label for each of {len(X)} rows. Received: y of shape {y.shape}"
+                f"Expected a label for each of {num_rows(X)} rows. Received: y of shape {y.shape}"
             )
-        self.classes_, labels = np.unique(y, return_inverse=True)
+        self.classes_, labels = _classes(y)
         self.sampling_strategy_ = self._missing_rows(np.bincount(labels), y)
-        self._is_table = np.asarray(X).ndim == 2
+        self._is_table = is_frame(X) or np.ndim(X) == 2
         self.preprocessor_ = None
         if self._is_table:
-            self.preprocessor_ = TablePreprocessor(random_state=self.random_state).fit(X)
-            return self.preprocessor_.transform(X), labels
+            self.preprocessor_ = TablePreprocessor(random_state=self.random_state)
+            columns = read(self.preprocessor_, X, reset=True)
+            self.preprocessor_.fit_columns(
+                columns, getattr(self.preprocessor_, "feature_names_in_", None)
+            )
+            return self.preprocessor_.encode(columns), labels
         X = np.asarray(X)
         return checks.check_array(X, X.shape[1:], "X"), labels
+
+    def _scale(self, rows: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Return the rows of tables as real vectors, each class on scales of its own."""
+        if not self._is_table:
+            return rows
+        table, self.scalings_ = self.preprocessor_, []
+        uniform = np.random.default_rng(self.random_state).random(rows.shape)
+        z = np.zeros(rows.shape)
+        for c in range(len(self.classes_)):
+            mine = labels == c
+            self.scalings_.append(Scaling(table.numeric, table.categorical_).fit(rows[mine]))
+            z[mine] = self.scalings_[c].transform(rows[mine], uniform[mine])[0]
+        return z
 
     def _missing_rows(self, counts: np.ndarray, y: np.ndarray) -> dict[int, int]:
         """Return how many rows each class, by its number, is to get."""
@@ -256,7 +292,7 @@ class Augmenter(ModelOptions):
             self.models_[c] = train(model, mine, **settings)
 
     def _draw(self, mine: np.ndarray, c: int, wanted: int) -> np.ndarray:
-        """Return `wanted` filtered samples of a class, in the kind of the data."""
+        """Return `wanted` filtered samples of a class; of tables, rows as floats."""
         model = self.models_.get(c) or self.models_[None]
         context = c if model.context_size else None
         novelty = _Novelty(mine, self.novelty)
@@ -266,8 +302,8 @@ class Augmenter(ModelOptions):
             left = wanted - report["kept"]
             if left <= 0:
                 break
-            # enough for a quantile to mean something
-            n = max(int(1.2 * left / (1.0 - self.likelihood_quantile)) + 1, 50)
+            # enough for a quantile to mean something, and to do without what cannot be
+            n = max(int(2 * left / (1.0 - self.likelihood_quantile)) + 1, 50)
             seed = 1_000_003 * (self.random_state or 0) + 7919 * c + i
             samples = model.sample(n, context=context, seed=seed)
             apart = novelty.distance(samples)
@@ -278,7 +314,8 @@ class Augmenter(ModelOptions):
                 score = model.log_prob(samples, context=rows)
             plausible = score >= np.quantile(score, self.likelihood_quantile)
             novel = apart > novelty.threshold
-            good = samples[plausible & novel][:left]
+            good = samples[plausible & novel]
+            good = good[self._nearest_to_support(good, c)][:left]
             kept.append(good)
             spare.append(samples[novel & ~plausible])
             report["drawn"] += n
@@ -288,7 +325,7 @@ class Augmenter(ModelOptions):
         short = wanted - report["kept"]
         if short > 0:
             warnings.warn(
-                f"Class {self.classes_[c].item()!r}: {short} of {wanted} samples are copies or "
+                f"Class {self.classes_.tolist()[c]!r}: {short} of {wanted} samples are copies or "
                 "implausible: the model draws too few others. Train it on more rows, or with "
                 "fewer weights.",
                 stacklevel=3,
@@ -297,9 +334,17 @@ class Augmenter(ModelOptions):
             kept.append(rest[:short])
         self.report_[c] = report
         samples = np.concatenate(kept)
-        if self.preprocessor_ is not None:
-            return self.preprocessor_.inverse_transform(samples)
-        return samples
+        if not self._is_table:
+            return samples
+        return self.scalings_[c].within_support(self.scalings_[c].inverse(samples))
+
+    def _nearest_to_support(self, samples: np.ndarray, c: int) -> np.ndarray:
+        """Return the order of samples, first those that can be of class c as they are."""
+        if not self._is_table:
+            return np.arange(len(samples))
+        scaling = self.scalings_[c]
+        distance = scaling.distance_to_support(scaling.inverse(samples))
+        return np.argsort(distance, kind="stable")
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "sampling_strategy_")
@@ -330,14 +375,38 @@ class _Novelty:
         return self.index.kneighbors((flat - self.center) / self.scale)[0][:, 0]
 
 
-def _in_kind(values: np.ndarray, dtype: Any) -> np.ndarray:
-    """Return samples as values of a dtype, NumPy's or pandas's: whole numbers, or true from 1/2."""
-    kind = getattr(dtype, "kind", "O")
-    if kind == "b":
-        return values.astype(np.float64) >= 0.5
-    if kind in "iu":
-        limits = np.iinfo(getattr(dtype, "numpy_dtype", dtype))
-        return np.clip(np.round(values.astype(np.float64)), limits.min, limits.max).astype(
-            limits.dtype
+def _one_label_each(y: Any) -> np.ndarray:
+    """Return labels [n] of an array, a series, or a frame of one column or one-hot."""
+    if is_frame(y):
+        columns = [as_array(column) for column in columns_of(y)]
+        y = columns[0] if len(columns) == 1 else np.stack(columns, axis=1)
+    y = np.asarray(y) if isinstance(y, (list, tuple)) else as_array(y)
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    if y.ndim == 2 and np.isin(y, [0, 1]).all() and (y.sum(axis=1) == 1).all():
+        y = y.argmax(axis=1)
+    if y.ndim != 1 or (y.dtype.kind != "U" and is_missing(y).any()):
+        raise InvalidInputError(
+            "Expected a label for each row, or one-hot labels. Received: y of shape "
+            f"{y.shape}{' with missing labels' if y.ndim == 1 else ''}"
         )
-    return values
+    return y
+
+
+def _classes(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the classes in order, and the number of each label [n]."""
+    try:
+        return np.unique(y, return_inverse=True)
+    except TypeError:
+        names = sorted(set(y.tolist()), key=str)
+    number = {name: i for i, name in enumerate(names)}
+    return np.fromiter(names, object), np.array([number[name] for name in y.tolist()])
+
+
+def _take(y: Any, index: np.ndarray) -> Any:
+    """Return labels by their place, in the kind of y."""
+    if isinstance(y, (list, tuple)):
+        return [y[i] for i in index]
+    if is_dict(y):
+        return {name: _take(column, index) for name, column in y.items()}
+    return y.iloc[index].reset_index(drop=True) if hasattr(y, "iloc") else y[index]

@@ -4,11 +4,13 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import OneToOneFeatureMixin, TransformerMixin, clone
+from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import check_is_fitted
 
+from genzoo.applications.columns import as_array, is_missing, like_frame, read, to_array
 from genzoo.applications.conditional import METHODS, default_method
 from genzoo.applications.options import ModelOptions
-from genzoo.applications.tables import TablePreprocessor, is_missing
+from genzoo.applications.tables import TablePreprocessor
 from genzoo.applications.training import make_model, mixture_options, train
 from genzoo.core import checks
 from genzoo.core.errors import InvalidInputError
@@ -91,7 +93,8 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, ModelOptions):
         """Learn from incomplete rows.
 
         Args:
-            X: Table [n, D] of numbers, text, and NaN or `None` where missing.
+            X: Table [n, D] of numbers, dates, text, and NaN or `None` where missing: an array, a
+                list of rows, a frame of pandas or Polars, or a dict of columns by name.
             y: Ignored.
 
         Raises:
@@ -112,11 +115,11 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, ModelOptions):
             )
         else:
             table = clone(table)
-        self.preprocessor_ = table.fit(X)
-        self.n_features_in_ = table.n_features_in_
-        if hasattr(table, "feature_names_in_"):
-            self.feature_names_in_ = table.feature_names_in_
-        z, missing = self._prepare(X)
+        columns = read(self, X, reset=True)
+        table.fit_columns(columns, getattr(self, "feature_names_in_", None))
+        self.preprocessor_ = table
+        rows = table.encode(columns)
+        missing, z = np.isnan(rows), self._prepare(rows)
         if len(z) < 2:
             raise InvalidInputError(f"Expected at least 2 rows. Received: n_samples={len(z)}")
         self.model_ = make_model(self.model, z.shape[1:], self._options(z), self.random_state)
@@ -151,10 +154,9 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, ModelOptions):
             )
         return self.method
 
-    def _prepare(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
-        rows = self.preprocessor_._validate(X, reset=False)
-        missing = is_missing(rows)
-        return np.where(missing, np.nan, self.preprocessor_.transform(rows)), missing
+    def _prepare(self, rows: np.ndarray) -> np.ndarray:
+        """Return real vectors [n, D] of rows as floats, NaN where missing."""
+        return np.where(np.isnan(rows), np.nan, self.preprocessor_.transform_rows(rows))
 
     def _draw(self, z, start, num_draws, salt) -> np.ndarray:
         """Return [num_draws, n, D], drawn for the rows that miss something."""
@@ -166,34 +168,60 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, ModelOptions):
             draws[:, holed] = draw(self.model_, z[holed], start[holed], num_draws, seed)
         return draws
 
-    def transform(self, X: Any) -> np.ndarray:
+    def transform(self, X: Any) -> Any:
         """Fill in missing values; what was seen stays as it is.
+
+        A value is of the kind of its column and between those that `fit` saw: a whole number where
+        all were whole, and one of them where they were few.
 
         Args:
             X: Table [n, D].
 
         Returns:
-            [n, D], or [multiple, n, D]: floats, or objects where there are categories.
+            [n, D], or [multiple, n, D]: floats, or integers where all columns are, or objects, each
+            value of its column's kind. After `set_output` a frame, its columns of the types of
+            X's if X is one.
         """
         check_is_fitted(self, "model_")
-        z, missing = self._prepare(X)
-        X = self.preprocessor_._validate(X, reset=False)
+        columns = read(self, X, reset=False)
+        rows = self.preprocessor_.encode(columns)
+        missing, z = np.isnan(rows), self._prepare(rows)
+        scaling = self.preprocessor_.scaling_
         draws = self._draw(z, np.where(missing, 0.0, z), self.multiple or _MEAN_OF, salt=0)
-        tables = [self.preprocessor_.inverse_transform(draw) for draw in draws]
-        tables = np.stack([np.where(missing, table, X) for table in tables])
-        if self.multiple is not None:
-            return tables
-        categorical = self.preprocessor_.categorical_
-        filled = tables[0].copy()
-        numbers = tables[:, :, ~categorical].astype(np.float64).mean(axis=0)
-        filled[:, ~categorical] = np.where(missing[:, ~categorical], numbers, X[:, ~categorical])
-        for i, j in np.argwhere(missing & categorical):
-            names = tables[:, i, j].tolist()
-            filled[i, j] = max(dict.fromkeys(names), key=names.count)
-        return filled
+        tables = np.stack([scaling.inverse(draw) for draw in draws])
+        if self.multiple is None:
+            tables = _average(tables, missing, self.preprocessor_.categorical_)[None]
+        filled = [
+            self._fill(columns, np.where(missing, scaling.within_support(table), rows))
+            for table in tables
+        ]
+        container = _get_output_config("transform", self)["dense"]
+        if self.multiple is None and type(X).__module__.split(".")[0] == container:
+            return like_frame(X, filled[0], getattr(X, "index", None))
+        arrays = [to_array(self.preprocessor_.columns_, values) for values in filled]
+        return arrays[0] if self.multiple is None else np.stack(arrays)
+
+    def _fill(self, columns: list[Any], rows: np.ndarray) -> list[list[Any]]:
+        """Return the columns of a table with what they miss from rows as floats [n, D]."""
+        values = []
+        for column, part in zip(self.preprocessor_.decode(rows), columns, strict=True):
+            given = as_array(part)
+            holes = is_missing(given)
+            seen = given.tolist() if given.dtype.kind not in "Mm" else list(given)
+            values.append([c if h else v for c, v, h in zip(column, seen, holes, strict=True)])
+        return values
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         tags.input_tags.categorical = True
         return tags
+
+
+def _average(tables: np.ndarray, missing: np.ndarray, categorical: np.ndarray) -> np.ndarray:
+    """Return the mean of draws [m, n, D], and of categories the most frequent, [n, D]."""
+    average = tables.mean(axis=0)
+    for i, j in np.argwhere(missing & categorical):
+        codes, counts = np.unique(tables[:, i, j], return_counts=True)
+        average[i, j] = codes[counts.argmax()]
+    return average

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from genzoo.classic.em import EMModel
 from genzoo.core import checks
 from genzoo.core.errors import InvalidInputError
 from genzoo.core.model import GenerativeModel
@@ -93,7 +94,7 @@ def train(
     if epochs is not None:
         checks.check_int(epochs, "epochs")
     arguments = {"batch_size": batch_size, "verbose": 0}
-    if isinstance(x, list) or model.default_epochs > 1:
+    if isinstance(x, list) or isinstance(model, EMModel):
         model.fit(x if isinstance(x, list) else _noisy(x, noise, seed), epochs=epochs, **arguments)
         return model
     random = np.random.default_rng(seed)

@@ -2,6 +2,8 @@
 
 import contextlib
 import contextvars
+import functools
+import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -28,6 +30,28 @@ def traced_for(purpose: str) -> Iterator[None]:
 def purpose() -> str:
     """Return what the graph at hand is traced for; anyone's own graph may be for training."""
     return _PURPOSE.get()
+
+
+def retraced_quietly(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a step's function that may be traced anew for each model without a warning.
+
+    TensorFlow counts the functions that Keras makes for its models as one that is traced too often.
+    """
+
+    @functools.wraps(function)
+    def quiet(*arguments):
+        logger = tf.get_logger()
+        logger.addFilter(_is_no_retracing)
+        try:
+            return function(*arguments)
+        finally:
+            logger.removeFilter(_is_no_retracing)
+
+    return quiet
+
+
+def _is_no_retracing(record: logging.LogRecord) -> bool:
+    return "triggered tf.function retracing" not in record.getMessage()
 
 
 class Compiled:

@@ -28,6 +28,7 @@ from genzoo.core.likelihood import NO_LIKELIHOOD, Likelihood
 from genzoo.core.registry import constructor_arguments, refuse_unknown
 from genzoo.core.replicas import lost_workers_told, replica_share
 from genzoo.core.spec import DataSpec
+from genzoo.core.tracing import retraced_quietly
 from genzoo.core.units import RunningMoments
 from genzoo.core.variables import (
     InCheckpoints,
@@ -371,13 +372,15 @@ class TrainableModel(InCheckpoints, keras.Model):
         """Make the function of a training step; Keras calls it."""
         if self.train_function is None or force:
             super().make_train_function(force)
-            self.train_function = self._iterators["train"].watch(self.train_function)
+            step = retraced_quietly(self.train_function)
+            self.train_function = self._iterators["train"].watch(step)
 
     def make_test_function(self, force: bool = False) -> None:
         """Make the function of a validation step; Keras calls it."""
         if self.test_function is None or force:
             super().make_test_function(force)
-            self.test_function = self._iterators["test"].watch(self.test_function)
+            step = retraced_quietly(self.test_function)
+            self.test_function = self._iterators["test"].watch(step)
 
     def _compile_by_default(self, num_batches: int) -> None:
         if not self.compiled:
