@@ -29,6 +29,8 @@ from genzoo.core.model import GenerativeModel
 _MIXTURE = "gaussian_mixture"
 _STRATEGIES = ("auto", "not majority", "minority", "not minority", "all")
 _TRIES = 30
+# samples for each that is wanted
+_SPARE = 4
 
 
 class Augmenter(ModelOptions):
@@ -303,7 +305,7 @@ class Augmenter(ModelOptions):
             if left <= 0:
                 break
             # enough for a quantile to mean something, and to do without what cannot be
-            n = max(int(2 * left / (1.0 - self.likelihood_quantile)) + 1, 50)
+            n = max(int(_SPARE * left / (1.0 - self.likelihood_quantile)) + 1, 50)
             seed = 1_000_003 * (self.random_state or 0) + 7919 * c + i
             samples = model.sample(n, context=context, seed=seed)
             apart = novelty.distance(samples)
