@@ -163,7 +163,8 @@ def test_frames_are_imputed_in_kind(convert):
         imputer = Imputer(num_components=2).fit(holes)
         bare = imputer.transform(holes)
         filled = imputer.set_output(transform="pandas").transform(holes)
-    assert bare[:, 1].tolist() == filled["kind"].tolist()
+    for name in ("kind", "when", "day", "took", "vip", "visits"):
+        assert bare[:, list(table).index(name)].tolist() == filled[name].tolist(), name
     assert dict(filled.dtypes) == dict(holes.dtypes)
     assert not filled.isna().any().any()
     pandas.testing.assert_frame_equal(filled.where(holes.notna()), holes.where(holes.notna()))
@@ -327,3 +328,21 @@ def test_days_before_1970_and_after_2262_are_dates():
     days = [datetime.date(1632, 10, 31), datetime.date(1969, 7, 20), datetime.date(2400, 2, 29)]
     table = TablePreprocessor().fit({"day": days * 2})
     assert table.inverse_transform(table.transform({"day": days}))[:, 0].tolist() == days
+
+
+def test_frames_may_repeat_names_and_indices_and_miss_a_column_for_once():
+    table = spending(80)
+    table = pandas.concat([table, table[["amount"]]], axis=1)
+    table.index = np.repeat(np.arange(40), 2)
+    holes = table.copy()
+    holes.iloc[:5, 0] = np.nan
+    imputer = Imputer(num_components=1).set_output(transform="pandas").fit(holes)
+    filled = imputer.transform(holes)
+    assert list(filled) == list(table)
+    assert (filled.index == table.index).all()
+    np.testing.assert_allclose(filled.iloc[:, 0], table.iloc[:, 0], atol=500)
+    row = pandas.DataFrame([[HOME, np.nan, HOME]], columns=table.columns)
+    assert imputer.transform(row).iloc[0, 1] == "home"
+    more, _ = Augmenter(num_components=1).fit_resample(table, np.repeat([0, 1], [60, 20]))
+    assert list(more) == list(table)
+    assert len(more) == 120

@@ -440,18 +440,23 @@ def _check_rows(*lengths: int) -> None:
         )
 
 
-def to_array(columns: Sequence[Column], values: Sequence[list[Any]]) -> np.ndarray:
+def to_array(columns: Sequence[Column], values: Sequence[Any]) -> np.ndarray:
     """Return columns of values as an array [n, D]: integers, floats, or objects of each kind."""
     kinds = {column.kind for column in columns}
     if kinds <= {"number", "integer"}:
         table = np.stack([np.asarray(part, np.float64) for part in values], axis=1)
         exact = kinds == {"integer"} and np.all(np.abs(table) < 2**53)
         return table.astype(np.int64) if exact else table
-    parts = [np.fromiter(part, object, len(part)) for part in values]
-    return np.stack(parts, axis=1)
+    table = np.empty((len(values[0]), len(values)), object)
+    for j, (column, part) in enumerate(zip(columns, values, strict=True)):
+        if isinstance(part, np.ndarray) and part.dtype.kind in "Mm":
+            # NumPy would make whole numbers of them
+            part = column.decode(column.encode(part))
+        table[:, j] = np.fromiter(part, object, len(part)) if isinstance(part, list) else part
+    return table
 
 
-def like_frame(X: Any, values: Sequence[list[Any]], index: Any = None) -> Any:
+def like_frame(X: Any, values: Sequence[Any], index: Any = None) -> Any:
     """Return columns of values as a frame of the type of X, its columns of the types of X's."""
     if is_dict(X):
         return dict(zip(X, values, strict=True))

@@ -7,7 +7,7 @@ from sklearn.base import OneToOneFeatureMixin, TransformerMixin, clone
 from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import check_is_fitted
 
-from genzoo.applications.columns import as_array, is_missing, like_frame, read, to_array
+from genzoo.applications.columns import as_array, like_frame, read, to_array
 from genzoo.applications.conditional import METHODS, default_method
 from genzoo.applications.options import ModelOptions
 from genzoo.applications.tables import TablePreprocessor
@@ -17,6 +17,8 @@ from genzoo.core.errors import InvalidInputError
 from genzoo.core.model import GenerativeModel
 
 _MEAN_OF = 20
+# types of arrays that hold the values of a kind of columns themselves
+_OWN_TYPES = {"number": "f", "integer": "f", "date": "M", "duration": "m"}
 _MIXTURE = "gaussian_mixture"
 
 
@@ -191,24 +193,25 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, ModelOptions):
         tables = np.stack([scaling.inverse(draw) for draw in draws])
         if self.multiple is None:
             tables = _average(tables, missing, self.preprocessor_.categorical_)[None]
-        filled = [
-            self._fill(columns, np.where(missing, scaling.within_support(table), rows))
-            for table in tables
-        ]
+        filled = [self._fill(columns, missing, scaling.within_support(table)) for table in tables]
         container = _get_output_config("transform", self)["dense"]
         if self.multiple is None and type(X).__module__.split(".")[0] == container:
             return like_frame(X, filled[0], getattr(X, "index", None))
         arrays = [to_array(self.preprocessor_.columns_, values) for values in filled]
         return arrays[0] if self.multiple is None else np.stack(arrays)
 
-    def _fill(self, columns: list[Any], rows: np.ndarray) -> list[list[Any]]:
+    def _fill(self, columns: list[Any], missing: np.ndarray, rows: np.ndarray) -> list[np.ndarray]:
         """Return the columns of a table with what they miss from rows as floats [n, D]."""
         values = []
-        for column, part in zip(self.preprocessor_.decode(rows), columns, strict=True):
-            given = as_array(part)
-            holes = is_missing(given)
-            seen = given.tolist() if given.dtype.kind not in "Mm" else list(given)
-            values.append([c if h else v for c, v, h in zip(column, seen, holes, strict=True)])
+        for j, (column, part) in enumerate(zip(self.preprocessor_.columns_, columns, strict=True)):
+            given, holes = as_array(part), missing[:, j]
+            if holes.any():
+                made = column.decode(rows[holes, j])
+                # a column that misses all of its text is one of NaN
+                same = given.dtype.kind in _OWN_TYPES.get(column.kind, "")
+                given = given.copy() if same else given.astype(object)
+                given[holes] = np.array(made, given.dtype)
+            values.append(given)
         return values
 
     def __sklearn_tags__(self):
