@@ -105,6 +105,11 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
     return resolver is None or not resolver.cluster_spec() or resolver.task_id == 0
 
 
+def in_cluster(strategy: tf.distribute.Strategy) -> bool:
+    """Return whether other processes take part."""
+    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+
+
 def replica_share(losses: tf.Tensor) -> tf.Tensor:
     """Return this replica's share of the mean over the rows of all replicas.
 

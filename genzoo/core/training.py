@@ -87,8 +87,8 @@ class _EpochNumber:
 class _Conductor(keras.callbacks.Callback):
     """Last of the callbacks of a `fit`: knows its epoch, and calls those that wait for all others.
 
-    These have `on_fit_ready(callbacks)` or `on_epoch_ready(epoch)`; `on_fit_over()` is called when
-    `fit` ends, by an exception too.
+    These have `on_fit_ready(callbacks)`, `on_epoch_ready(epoch)` or `on_epoch_over(epoch)`;
+    `on_fit_over()` is called when `fit` ends, by an exception too.
     """
 
     callbacks: Sequence[keras.callbacks.Callback] = ()
@@ -103,6 +103,9 @@ class _Conductor(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch.number = epoch
         self._call("on_epoch_ready", epoch)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._call("on_epoch_over", epoch)
 
     def end(self) -> None:
         self._call("on_fit_over")
@@ -155,6 +158,8 @@ class TrainableModel(InCheckpoints, keras.Model):
     # whether NaN in x stands for a missing value
     takes_missing = False
     takes_sample_weight = False
+    # whether each row has a context of its own, not a set of rows another set
+    pairs_context = True
     # whether an example may be a single number, event_shape=()
     takes_scalars = False
     # whether an example is a sequence of steps, event_shape the shape of one

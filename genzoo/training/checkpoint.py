@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from genzoo.core.checks import check_int, check_number
 from genzoo.core.errors import CheckpointWarning, InvalidInputError
-from genzoo.core.replicas import is_chief
+from genzoo.core.replicas import in_cluster, is_chief
 
 _WEIGHTS, _ARRAYS, _STATE = "model.weights.h5", "arrays.npz", "state.json"
 _PARTIAL = ".partial-"
@@ -96,7 +96,7 @@ class Checkpoint(keras.callbacks.Callback):
         self._others = [c for c in callbacks if c is not self]
         self._damaged: list[Path] = []
         self.resumed_from = self._pending = self._skip_step = None
-        self._ran = self._interrupted = False
+        self._interrupted = False
         self._saved_at = time.monotonic()
         self._epoch = self._batch = 0
         found = self._candidates()
@@ -120,7 +120,7 @@ class Checkpoint(keras.callbacks.Callback):
             return
 
     def on_epoch_begin(self, epoch, logs=None):
-        self._ran, self._epoch, self._batch = True, epoch, 0
+        self._epoch, self._batch = epoch, 0
         if self._pending is None:
             # all callbacks have ended the epoch before, and none has begun a new phase
             self._save_in_time()
@@ -131,17 +131,17 @@ class Checkpoint(keras.callbacks.Callback):
             return
         batches, metrics = self._pending
         self._pending = None
-        for variable, value in zip(self.model.metrics_variables, metrics, strict=True):
-            variable.assign(value)
         self._batch = batches
         if batches:
+            for variable, value in zip(self.model.metrics_variables, metrics, strict=True):
+                variable.assign(value)
             self._skip(batches)
 
     def on_train_batch_end(self, batch, logs=None):
         if self._skip_step is not None and self.model.train_function is self._skip_step:
             return
         self._batch = batch + 1
-        if not self.model.saves_within_epochs or _in_cluster(self.model):
+        if not self.model.saves_within_epochs or in_cluster(self.model.distribute_strategy):
             self._interrupted = self.model.stop_training
         elif self.model.stop_training:
             # told to stop: what follows belongs to an epoch that is not over
@@ -155,15 +155,23 @@ class Checkpoint(keras.callbacks.Callback):
         if self._skip_step is not None and self.model.train_function is self._skip_step:
             self.model.train_function = None
 
-    def on_train_end(self, logs=None):
-        if self._ran and not self._interrupted:
-            self._epoch, self._batch = self._epoch + 1, 0
+    def on_epoch_over(self, epoch: int) -> None:
+        """Save the end, called when all callbacks have ended the epoch.
+
+        What they do when training ends, such as restoring the best weights, is not the state from
+        which a longer run goes on.
+        """
+        ends = self.model.stop_training or epoch + 1 >= self.params["epochs"]
+        if ends and not self._interrupted:
+            self._epoch, self._batch = epoch + 1, 0
             self._save(finished=self.model.stop_training)
 
     # Saving
 
     def _save_in_time(self):
-        if time.monotonic() - self._saved_at >= self.every or _in_cluster(self.model):
+        if time.monotonic() - self._saved_at >= self.every or in_cluster(
+            self.model.distribute_strategy
+        ):
             self._save(finished=False)
 
     def _save(self, finished: bool) -> None:
@@ -270,9 +278,14 @@ class Checkpoint(keras.callbacks.Callback):
                 f"{_differences(saved, surroundings)}"
             )
         self.model.load_weights(path / _WEIGHTS)
-        for i, (callback, saved) in enumerate(zip(self._others, state["callbacks"], strict=False)):
-            if saved["class"] != type(callback).__name__:
+        left = list(enumerate(state["callbacks"]))
+        for callback in self._others:
+            # others may have come or gone since
+            same = [entry for entry in left if entry[1]["class"] == type(callback).__name__]
+            if not same:
                 continue
+            left.remove(same[0])
+            i, saved = same[0]
             memory = {}
             for name, value in saved["state"].items():
                 if isinstance(value, dict) and set(value) == {"arrays"}:
@@ -285,6 +298,7 @@ class Checkpoint(keras.callbacks.Callback):
         self.model._initial_epoch = state["epoch"]
         if state["finished"]:
             self.model._initial_epoch = self.params["epochs"]
+            self.model.stop_training = True
         self._pending = state["batch"], metrics
 
     def _skip(self, batches: int) -> None:
@@ -354,7 +368,3 @@ def _plain(value: Any) -> Any:
 def _differences(first: dict[str, Any], second: dict[str, Any]) -> str:
     names = [name for name in {**first, **second} if first.get(name) != second.get(name)]
     return ", ".join(f"{n} ({first.get(n)!r}, now {second.get(n)!r})" for n in names) or "the class"
-
-
-def _in_cluster(model: keras.Model) -> bool:
-    return isinstance(model.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy)
