@@ -74,10 +74,10 @@ def main() -> None:
         (output / "results.json").write_text(json.dumps(results, indent=2) + "\n")
         model.save(output / f"{name}.keras")
         picture = genzoo.plotting.image_grid(samples[:64])
-        picture.figure.savefig(output / f"{name}.png", dpi=120)
+        picture.figure.savefig(output / f"{name}.png")
         if name != "vae":
             way = genzoo.plotting.interpolations(model, seed=0)
-            way.figure.savefig(output / f"{name}-interpolations.png", dpi=120)
+            way.figure.savefig(output / f"{name}-interpolations.png")
 
 
 if __name__ == "__main__":

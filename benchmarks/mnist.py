@@ -122,7 +122,7 @@ def main() -> None:
         model.save(output / f"{name}.keras")
         (output / "results.json").write_text(json.dumps(results, indent=2))
         samples = genzoo.plotting.samples(model.sample(64, seed=0))
-        samples.figure.savefig(output / f"{name}.png", dpi=120)
+        samples.figure.savefig(output / f"{name}.png")
         shown = {key: value for key, value in results[name].items() if key != "curve"}
         print(name, json.dumps(shown), flush=True)
     draw(results, output / "curves.png")

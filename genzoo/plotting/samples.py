@@ -9,6 +9,8 @@ from genzoo.core.errors import InvalidInputError
 from genzoo.plotting.axes import own_axes
 
 _MAX_MARGINALS = 12
+# in pixels: the longer side of an image in a grid, at the least; the room of a title
+_LEAST_SIDE, _TITLE, _DPI = 60, 32, 100
 
 
 def image_grid(
@@ -17,14 +19,19 @@ def image_grid(
     columns: int | None = None,
     low: float | None = None,
     high: float | None = None,
+    title: str | None = None,
     ax: Any = None,
 ) -> Any:
     """Draw images in a grid.
+
+    In a figure of its own a pixel of the images is a whole number of pixels wide, as long as the
+    figure is saved at its own resolution, Matplotlib's default.
 
     Args:
         images: [n, height, width, channels], 1 or 3 channels.
         columns: Images a row; by default as square a grid as can be.
         low, high: Values drawn black and white; by default the range of the images.
+        title: Above the grid.
         ax: Matplotlib axes to draw on.
 
     Returns:
@@ -46,11 +53,26 @@ def image_grid(
     for i, image in enumerate(scaled):
         top, left = i // columns * (height + 1) + 1, i % columns * (width + 1) + 1
         canvas[top : top + height, left : left + width] = image
-    ax = own_axes(ax, (0.6 * columns + 0.2, 0.6 * rows * height / width + 0.2))
+    if ax is None:
+        scale = math.ceil(_LEAST_SIDE / max(height, width))
+        ax = _pixel_axes(scale * canvas.shape[0], scale * canvas.shape[1], title)
     shown = canvas[..., 0] if channels == 1 else canvas
     ax.imshow(shown, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     ax.set_axis_off()
+    if title is not None:
+        ax.set_title(title)
     return ax
+
+
+def _pixel_axes(height: int, width: int, title: str | None) -> Any:
+    """Return axes of so many pixels in a figure that they fill, but for a title."""
+    top = 0 if title is None else _TITLE
+    figure = own_axes(None).figure
+    figure.clear()
+    figure.set_layout_engine("none")
+    figure.set_dpi(_DPI)
+    figure.set_size_inches(width / _DPI, (height + top) / _DPI)
+    return figure.add_axes((0, 0, 1, height / (height + top)))
 
 
 def scatter(samples: Any, data: Any = None, *, ax: Any = None) -> Any:

@@ -57,7 +57,7 @@ def table(rows: Sequence[Sequence[Any]], header: Sequence[str] = ()) -> str:
 def picture(axes: Any, caption: str) -> str:
     """Return a figure with the picture of Matplotlib axes inside."""
     buffer = io.BytesIO()
-    axes.figure.savefig(buffer, dpi=110, format="png", bbox_inches="tight")
+    axes.figure.savefig(buffer, format="png", bbox_inches="tight")
     source = base64.b64encode(buffer.getvalue()).decode()
     text = html.escape(caption)
     return (

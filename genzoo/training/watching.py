@@ -1,6 +1,7 @@
 """Callbacks that show what a generator makes while it trains, and warn when it collapses."""
 
 import os
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 
 from genzoo.core import checks
 from genzoo.core.errors import CollapseWarning, InvalidInputError, OutputExistsError
-from genzoo.core.replicas import is_chief
+from genzoo.core.replicas import in_cluster, is_chief
 from genzoo.metrics.coverage import density_and_coverage
 from genzoo.plotting.samples import image_grid
 
@@ -27,12 +28,13 @@ _SEEN = ("collapsed", "_looks", "_bad_looks", "_coverage_before")
 class SampleGrid(keras.callbacks.Callback):
     """Writes samples from the same noise every few epochs, and a strip of the progress.
 
-    `epoch_0010.png` and so on, and `progress.png`, one row of samples an epoch that was written.
-    In a cluster the first worker writes.
+    `epoch_0010.png` and so on, and `progress.png`, one row of samples a picture that was written.
+    In a cluster the first worker writes, and by epochs alone, since all workers draw together.
 
     Args:
         directory: Folder to write to; made where it does not exist.
         every: Epochs between pictures.
+        seconds: After so long without a picture the epoch that goes on gets one; `None` for none.
         num_samples: Samples in a picture.
         context: Of the samples, for conditional models.
         seed: Of the noise.
@@ -59,6 +61,7 @@ class SampleGrid(keras.callbacks.Callback):
         directory: str | os.PathLike,
         *,
         every: int = 1,
+        seconds: float | None = None,
         num_samples: int = 64,
         context: Any = None,
         seed: int = 0,
@@ -67,6 +70,7 @@ class SampleGrid(keras.callbacks.Callback):
         super().__init__()
         self.directory = Path(directory)
         self.every = checks.check_int(every, "every")
+        self.seconds = None if seconds is None else checks.check_number(seconds, "seconds")
         self.num_samples = checks.check_int(num_samples, "num_samples")
         self.context = context
         self.seed = checks.check_seed(seed)
@@ -85,6 +89,7 @@ class SampleGrid(keras.callbacks.Callback):
                 f"{type(self.model).__name__} with event_shape={shape}"
             )
         self.directory.mkdir(parents=True, exist_ok=True)
+        self._drawn_at = time.monotonic()
 
     def get_state(self):
         """Return what a checkpoint keeps."""
@@ -94,14 +99,26 @@ class SampleGrid(keras.callbacks.Callback):
         """Take back what `get_state` returned."""
         self._strip = list(state["strip"])
 
-    def on_epoch_end(self, epoch, logs=None):
-        if (epoch + 1) % self.every:
+    def on_epoch_begin(self, epoch, logs=None):
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.seconds is None or in_cluster(self.model.distribute_strategy):
             return
+        if time.monotonic() - self._drawn_at >= self.seconds:
+            self._draw()
+
+    def on_epoch_end(self, epoch, logs=None):
+        if (epoch + 1) % self.every == 0:
+            self._draw()
+
+    def _draw(self):
         samples = self.model.sample(self.num_samples, context=self.context, seed=self.seed)
+        self._drawn_at = time.monotonic()
         # all workers of a cluster draw
         if not is_chief(self.model.distribute_strategy):
             return
-        _save(image_grid(samples), self.directory / f"epoch_{epoch + 1:04d}.png")
+        _save(image_grid(samples), self.directory / f"epoch_{self._epoch + 1:04d}.png")
         self._strip.append(samples[:_STRIP_COLUMNS])
         # evenly over all of training, the last included
         count = min(len(self._strip), _STRIP_ROWS)
@@ -276,5 +293,5 @@ def _neighbors(rows: np.ndarray, count: int) -> Any:
 def _save(axes: Any, path: Path) -> None:
     # whoever looks at the file while training goes on sees a whole picture
     partial = path.with_name(f".{path.name}")
-    axes.figure.savefig(partial, dpi=100, format="png")
+    axes.figure.savefig(partial, format="png")
     partial.replace(path)
