@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from genzoo.core.checks import check_number, check_seed, nearest
+from genzoo.core.checks import check_name, check_number, check_seed, nearest
 from genzoo.core.errors import DataError, InvalidInputError, UnknownNameError
 from genzoo.data.columns import Column
 from genzoo.data.images import EXTENSIONS, ImageFolder
@@ -31,6 +31,8 @@ class Dataset:
         x_train, x_test: Examples, [n, *event_shape]; of sequences an array of arrays
             [steps, *event_shape].
         y_train, y_test: Labels [n], integers from 0, or `None`.
+        context_train, context_test: Vectors [n, d] or images that the examples depend on, or
+            `None`.
         class_names: Names of the labels, where they have any.
         notes: What was left out in loading, and what a table was taken for.
         columns: What the columns of a table are, where they have names.
@@ -41,6 +43,8 @@ class Dataset:
     x_test: np.ndarray
     y_train: np.ndarray | None = None
     y_test: np.ndarray | None = None
+    context_train: np.ndarray | None = None
+    context_test: np.ndarray | None = None
     class_names: list[str] = dataclasses.field(default_factory=list)
     notes: list[str] = dataclasses.field(default_factory=list)
     columns: tuple[Column, ...] = ()
@@ -49,6 +53,32 @@ class Dataset:
     def event_shape(self) -> tuple[int, ...]:
         x = self.x_train
         return x[0].shape[1:] if is_sequences(x) else x.shape[1:]
+
+    def contexts(self, model: Any) -> tuple[Any, Any]:
+        """Return what a model is to be conditional on, for training and for test examples.
+
+        These are the labels for a model of `num_classes`, the context for all other conditional
+        models, `None` for the rest.
+
+        Raises:
+            InvalidInputError: If the data have no such thing.
+        """
+        if not model.context_size:
+            return None, None
+        by_label = model.num_classes is not None
+        found = (self.y_train, self.y_test) if by_label else (self.context_train, self.context_test)
+        if found[0] is None:
+            wanted = (
+                "labels (a .csv with label=, --label; a .npz with y)"
+                if by_label
+                else "a context (load(..., context=), --context: the columns or the images that "
+                "examples depend on, such as the sources of translation)"
+            )
+            raise InvalidInputError(
+                f"Expected data with {wanted} for this {type(model).__name__}, which is "
+                f"conditional. Received: {self.name}, which has none."
+            )
+        return found
 
 
 def names() -> list[str]:
@@ -69,6 +99,8 @@ def load(
     decimal: str | None = None,
     sequence: str | int | None = None,
     lengths: int | Sequence[int] | None = None,
+    context: str | os.PathLike | Sequence[str] | None = None,
+    pairs: bool = True,
     image_size: tuple[int, int] = (64, 64),
     channels: int = 3,
 ) -> Dataset:
@@ -79,16 +111,23 @@ def load(
             with scikit-learn), a toy set, `"mnist"`, `"fashion_mnist"`, `"cifar10"` or
             `"cifar100"` (NAME.npz in the folder that the environment variable GENZOO_DATA names,
             else through `keras.datasets`). Or a path: `.npz` (with `x_train`, or `X`, or one
-            array), `.npy` (stays on disk and is read as needed), `.csv`, or a folder of images.
+            array, and `context` beside), `.npy` (stays on disk and is read as needed), `.csv`, or a
+            folder of images.
         test_size: Share of the rows set apart for testing, where the source does not say.
         seed: Fixes the split and the toy sets. A `.npy` is split at its end, unshuffled.
         label, ignore, text, header, decimal: Of a `.csv`: the label column, columns to leave out
             or to take for text, whether the first row is a header, and the decimal mark; see
             `genzoo.data.CsvTable`. Whole numbers come as int64, other numbers as float64, and
-            tables with text or dates as objects.
+            tables with text or dates as objects. `label="folder"`: sub-folders of images are
+            classes though images lie beside them.
         sequence: Column of a `.csv` that tells the sequences apart of which its rows are steps.
         lengths: Steps of each sequence where the rows of a table follow one another as steps; one
             number for all.
+        context: What the examples depend on: names of columns of a `.csv`, which are kept apart; or
+            another source of as many rows, in the same order. The files of two folders of images
+            are paired by their names.
+        pairs: Whether an example and a context belong together; without, both are sets of any
+            lengths.
         image_size, channels: Of the images of a folder; see `ImageFolder`.
 
     Returns:
@@ -118,20 +157,50 @@ def load(
         )
     label = sequence if label is None else label
     name = os.fspath(source)
-    if name in names():
-        parts, about = _load_name(name, seed), {}
-    else:
-        table = {"ignore": ignore, "text": text, "header": header, "decimal": decimal}
-        parts, about = _load_path(Path(name), {"label": label, **table}, image_size, channels)
-    for key in [key for key in parts if key.startswith("x")]:
-        if parts[key].ndim == 3:
-            parts[key] = parts[key][..., None]
+    table = {"label": label, "ignore": ignore, "text": text, "header": header, "decimal": decimal}
+    if context is not None and not pairs:
+        # two sets that know nothing of each other
+        options = {"test_size": test_size, "image_size": image_size, "channels": channels}
+        data = load(name, seed=seed, **table, **options)
+        other = load(_only_path(context), **options)
+        sides = {"context_train": other.x_train, "context_test": other.x_test}
+        return dataclasses.replace(data, **sides, notes=[*data.notes, *other.notes])
+    parts, about = _load(name, seed, table, context, image_size, channels)
     if sequence is not None or lengths is not None:
+        if "context" in parts:
+            raise InvalidInputError(
+                "Expected no context with sequences: their models are unconditional. "
+                f"Received: context={context!r}"
+            )
         parts = {"x": _sequences(parts, lengths, name)}
         about.pop("class_names", None)
-    if "x_test" not in parts:
-        parts = _split(parts["x"], parts.get("y"), test_size, seed)
-    return Dataset(name=name, **parts, **about)
+    return Dataset(name=name, **_split(parts, test_size, seed), **about)
+
+
+def load_rows(
+    source: str | os.PathLike, *, image_size: tuple[int, int] = (64, 64), channels: int = 3
+) -> np.ndarray:
+    """Return all examples of a source, in its order; arguments as of `load`."""
+    parts, _ = _load(os.fspath(source), 0, {}, None, image_size, channels)
+    return np.concatenate([parts[key] for key in parts if key[0] == "x"])
+
+
+def _load(name, seed, table, context, image_size, channels) -> tuple[dict, dict]:
+    """Return the parts of a source, and what else a `Dataset` knows."""
+    if name in names():
+        if table.get("label") is not None:
+            raise _no_column(table["label"], name)
+        parts, about = _load_name(name, seed), {}
+    else:
+        parts, about = _load_path(Path(name), table, context, image_size, channels)
+    if context is not None and not any(key.startswith("context") for key in parts):
+        other, _ = _load(_only_path(context), seed, {}, None, image_size, channels)
+        parts |= {key.replace("x", "context", 1): other[key] for key in other if key[0] == "x"}
+    for key in parts:
+        if key[0] != "y" and parts[key].ndim == 3:
+            parts[key] = parts[key][..., None]
+    _check_contexts(parts, name)
+    return parts, about
 
 
 def _sequences(parts, lengths, name) -> np.ndarray:
@@ -144,21 +213,47 @@ def _sequences(parts, lengths, name) -> np.ndarray:
     return by_group(x, parts["y"]) if lengths is None else by_lengths(x, lengths)
 
 
-def _split(x, y, test_size, seed) -> dict[str, np.ndarray | None]:
-    n = len(x)
+def _only_path(context) -> str:
+    """Return the one path that a context is."""
+    names = [context] if isinstance(context, (str, os.PathLike)) else list(context)
+    if len(names) != 1:
+        raise InvalidInputError(
+            "Expected one source for the context; several names are columns of a .csv. "
+            f"Received: context={names!r}"
+        )
+    return os.fspath(names[0])
+
+
+def _check_contexts(parts: dict[str, np.ndarray], name: str) -> None:
+    for key in parts:
+        partner = key.replace("context", "x", 1)
+        if key.startswith("context") and len(parts.get(partner, ())) != len(parts[key]):
+            found = {k: len(rows) for k, rows in parts.items() if k[0] != "y"}
+            raise DataError(
+                "Expected a context for each example: as many rows of both, in the same parts. "
+                f"Received: {name} with {', '.join(f'{n} rows of {k}' for k, n in found.items())}."
+            )
+
+
+def _split(parts: dict[str, np.ndarray], test_size, seed) -> dict[str, np.ndarray]:
+    """Return the parts for training and for testing."""
+    if "x" not in parts:
+        return parts
+    n = len(parts["x"])
     num_test = int(np.ceil(n * test_size))
     if not 0 < num_test < n:
         raise DataError(f"Expected enough rows for a training and a test set. Received: {n} rows.")
-    if isinstance(x, np.memmap):
+    if isinstance(parts["x"], np.memmap):
         # a shuffled copy would bring all of it into memory
         test, train = slice(n - num_test, None), slice(0, n - num_test)
     else:
         order = np.random.default_rng(seed).permutation(n)
         test, train = order[:num_test], order[num_test:]
-    parts = {"x_train": x[train], "x_test": x[test]}
-    if y is not None:
-        parts |= {"y_train": y[train], "y_test": y[test]}
-    return parts
+    return {
+        f"{key}_{side}": rows[chosen]
+        for side, chosen in (("train", train), ("test", test))
+        for key, rows in parts.items()
+    }
 
 
 def _data_folder() -> Path | None:
@@ -191,7 +286,7 @@ def _load_name(name: str, seed: int) -> dict[str, Any]:
     return {"x_train": x_train, "x_test": x_test, **labels}
 
 
-def _load_path(path: Path, table_options, image_size, channels):
+def _load_path(path: Path, table, context, image_size, channels) -> tuple[dict, dict]:
     suffix = path.suffix.lower()
     if not path.exists():
         if os.sep in os.fspath(path) or suffix in (".npz", ".npy", *TABLES):
@@ -201,25 +296,68 @@ def _load_path(path: Path, table_options, image_size, channels):
             "A path may be a .npz, .npy or .csv file or a folder of images."
         )
     if path.is_dir():
-        folder = ImageFolder(path, image_size, channels)
-        notes = [f"{folder.too_small} images smaller than {folder.image_size} left out"]
-        notes += [f"unreadable: {file}" for file in folder.corrupt]
-        parts = {"x": folder.read_all()}
-        if folder.class_names:
-            parts["y"] = folder.labels
-        return parts, {"notes": notes, "class_names": folder.class_names}
+        return _load_folder(path, table.get("label"), context, image_size, channels)
+    if suffix in TABLES:
+        return _load_csv(path, table, context)
+    if table.get("label") is not None:
+        raise _no_column(table["label"], path)
     if suffix == ".npz":
         return _load_npz(path), {}
     if suffix == ".npy":
         return {"x": _load_npy(path)}, {}
-    if suffix in TABLES:
-        table = CsvTable(path, **table_options)
-        x, y, class_names = table.read()
-        about = {"notes": table.notes, "class_names": class_names, "columns": table.columns}
-        return ({"x": x} if y is None else {"x": x, "y": y}), about
     if suffix in EXTENSIONS:
         raise DataError(f"Expected a folder of images. Received: {path}, one image.")
     raise DataError(f"Expected a .npz, .npy or .csv file, or a folder of images. Received: {path}")
+
+
+def _no_column(label, source) -> InvalidInputError:
+    return InvalidInputError(
+        f"Expected a label column with a .csv file. Received: label={label!r} with {source}; a "
+        ".npz file holds labels as y."
+    )
+
+
+def _load_folder(path: Path, label, context, image_size, channels) -> tuple[dict, dict]:
+    folder = ImageFolder(path, image_size, channels, label)
+    notes, parts = folder.notes, {}
+    if context is not None and Path(_only_path(context)).is_dir():
+        other = ImageFolder(Path(_only_path(context)), image_size, channels)
+        notes += [*other.notes, *folder.keep_pairs(other)]
+        parts["context"] = other.read_all()
+    parts["x"] = folder.read_all()
+    if folder.class_names:
+        parts["y"] = folder.labels
+    return parts, {"notes": notes, "class_names": folder.class_names}
+
+
+def _load_csv(path: Path, options, context) -> tuple[dict, dict]:
+    parts, apart = {}, []
+    if context is not None:
+        apart = [context] if isinstance(context, (str, os.PathLike)) else list(context)
+        apart = [] if len(apart) == 1 and Path(apart[0]).exists() else apart
+    if apart:
+        names = [column.name for column in CsvTable(path, **options).columns]
+        for name in apart:
+            check_name(name, names, "context column")
+        others = [name for name in names if name not in apart]
+        given = CsvTable(path, **{**options, "ignore": [*options["ignore"], *others]})
+        order = [[column.name for column in given.columns].index(name) for name in apart]
+        parts["context"] = _numbers(given.read()[0][:, order], apart, path)
+        options = {**options, "ignore": [*options["ignore"], *apart]}
+    table = CsvTable(path, **options)
+    x, y, class_names = table.read()
+    parts |= {"x": x} if y is None else {"x": x, "y": y}
+    return parts, {"notes": table.notes, "class_names": class_names, "columns": table.columns}
+
+
+def _numbers(rows: np.ndarray, names: Sequence[str], path: Path) -> np.ndarray:
+    try:
+        return rows.astype(np.float64)
+    except (TypeError, ValueError):
+        raise InvalidInputError(
+            f"Expected numbers for a context. Received: columns {', '.join(names)} of {path} with "
+            "text or dates; a column of classes is a label."
+        ) from None
 
 
 def _load_npy(path: Path) -> np.ndarray:
@@ -241,11 +379,11 @@ def _load_npz(path: Path) -> dict[str, Any]:
             arrays = {name: file[name] for name in file.files}
     except (ValueError, OSError, EOFError, KeyError, *_DAMAGED_ZIP) as error:
         raise DataError(f"Expected a .npz file of numbers. Received: {path} ({error}).") from None
-    known = ("x_train", "x_test", "y_train", "y_test")
+    known = ("x_train", "x_test", "context_train", "context_test", "y_train", "y_test")
     if "x_train" in arrays and "x_test" in arrays:
         parts = {}
         for name in known:
-            if name in arrays and name[0] == "x":
+            if name in arrays and name[0] != "y":
                 parts[name] = _check_numbers(arrays[name], path)
             elif name in arrays:
                 parts[name] = _check_labels(arrays[name], len(parts[f"x{name[1:]}"]), path)
@@ -266,6 +404,8 @@ def _load_npz(path: Path) -> dict[str, Any]:
             f"Received: {path} with {', '.join(arrays) or 'no arrays'}."
         )
     parts = {"x": _check_numbers(x, path)}
+    if "context" in arrays:
+        parts["context"] = _check_numbers(arrays["context"], path)
     return parts if y is None else {**parts, "y": _check_labels(y, len(x), path)}
 
 

@@ -51,6 +51,8 @@ class CycleGAN(Translation):
     networks, 2017.
     """
 
+    pairs_context = False
+
     def __init__(
         self,
         event_shape: tuple[int, ...],

@@ -111,7 +111,10 @@ def blind_test(model: Any, data: Any, *, num_images: int = 40, seed: int = 0) ->
         )
     random = np.random.default_rng(check_seed(seed))
     chosen = random.choice(len(data.x_test), half, replace=half > len(data.x_test))
-    context = data.y_test[chosen] if model.context_size else None
+    _, context = data.contexts(model)
+    if context is not None:
+        # the images that CycleGAN translates are another set
+        context = context[chosen % len(context)]
     real, made = data.x_test[chosen], model.sample(half, context=context, seed=seed)
     low, high = float(data.x_test.min()), float(data.x_test.max())
     images = [{"src": png(image, low, high), "real": True} for image in real]

@@ -48,14 +48,17 @@ def report(model: Any, data: Any, *, card: dict[str, Any] | None = None, seed: i
     """
     card, seed = card or {}, check_seed(seed)
     name = f"{type(model).__name__} on {data.name}"
+    of_training, context = data.contexts(model)
     n = min(_ROWS, len(data.x_test))
-    context = data.y_test[:n] if model.context_size else None
+    if context is not None:
+        n = min(n, len(context))
+        of_training, context = of_training[:n], context[:n]
     samples = model.sample(n, context=context, seed=seed)
     parts = [
         f"<h1>{html.escape(name)}</h1>",
         paragraph(_first_line(model), "soft"),
         _card(model, data, card),
-        _figures(model, data, samples, n, context),
+        _figures(model, data, samples, n, context, of_training),
         _curves(card),
         _samples(model, data, samples),
         _memory(data, samples),
@@ -90,7 +93,7 @@ def _card(model, data, card) -> str:
     return section("Card", table(rows))
 
 
-def _figures(model, data, samples, n, context) -> str:
+def _figures(model, data, samples, n, context, of_training) -> str:
     likelihood = model.likelihood
     sentence = f"{_KINDS[likelihood.kind]} {_UNITS[likelihood.unit]}"
     if likelihood.binarization:
@@ -100,7 +103,6 @@ def _figures(model, data, samples, n, context) -> str:
         )
     rows = []
     if likelihood.kind != "none":
-        of_training = data.y_train[:n] if context is not None else None
         for name, x, labels in (
             ("test", data.x_test[:n], context),
             ("training", data.x_train[:n], of_training),
