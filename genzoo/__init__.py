@@ -1,6 +1,13 @@
 """genzoo: generative models for Keras 3 behind one fit / sample / log_prob interface."""
 
 import importlib
+import sys
+
+if sys.orig_argv[1:3] == ["-m", "genzoo"]:
+    # a command, which begins without TensorFlow's messages: Python imports the package first
+    from zoo_scripts.common import import_tensorflow
+
+    import_tensorflow()
 
 from genzoo._version import __version__
 from genzoo.classic import BayesianGaussianMixture, GaussianMixture, HiddenMarkovModel

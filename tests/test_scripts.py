@@ -4,7 +4,6 @@ import contextlib
 import io
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +17,7 @@ import tensorflow as tf
 from PIL import Image
 
 import genzoo
+from zoo_scripts import train as train_command
 from zoo_scripts.main import main
 
 ROOT = Path(__file__).parent.parent
@@ -65,7 +65,7 @@ def test_train_writes_everything(trained):
     folder, result = trained
     output = folder / "saved_models" / "nice-digits"
     assert sorted(p.name for p in output.iterdir()) == [
-        "history.png", "metrics.json", "model.keras", "samples.png", "saved_model",
+        "history.png", "metrics.json", "model.keras", "samples.png", "saved_model", "training",
     ]  # fmt: skip
     metrics = json.loads((output / "metrics.json").read_text())
     assert metrics["test"]["likelihood_kind"] == "lower_bound"
@@ -170,7 +170,7 @@ def test_train_takes_tables_images_and_labels(tmp_path):
     assert sorted(written) == ["epoch_0001.png", "epoch_0002.png", "progress.png"]
     scored = run("evaluate", "gan", cwd=tmp_path)
     assert scored.returncode == 2
-    assert "parzen_log_prob" in scored.stderr
+    assert "at least 10" in scored.stderr
 
 
 BAD = {
@@ -424,15 +424,13 @@ def test_a_run_is_not_resumed_on_other_data(command, tmp_path):
     table = np.random.default_rng(0).normal(size=(40, 2))
     train = ("train", "nice", "--data", "table.csv", "--epochs", "2", "--quiet", "--output", "run")
     np.savetxt("table.csv", table, delimiter=",")
-    assert command(*train)[0] == 0
-    begun = tmp_path / "run.training"
-    shutil.rmtree("run")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(genzoo.NICE, "fit", _killed)
+        # training is over, and a checkpoint lies there
+        patch.setattr(train_command, "_scores", _killed)
         assert command(*train)[0] == 137
     table[7] += 1
     np.savetxt("table.csv", table, delimiter=",")
-    assert (begun / "run.json").exists()
+    assert (tmp_path / "run.training" / "run.json").exists()
     code, said = command(*train, "--resume")
     assert code == 2
     assert "contents of the data" in said

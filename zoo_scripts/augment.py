@@ -14,7 +14,7 @@ import json
 from zoo_scripts.common import (
     add_data_arguments,
     add_run_arguments,
-    data_options,
+    load_data,
     output_folder,
     parse_options,
     positive,
@@ -37,13 +37,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     import numpy as np
 
-    import genzoo
     from genzoo import plotting
     from genzoo.applications import Augmenter
     from genzoo.core.errors import InvalidInputError
 
     output = output_folder(arguments, "augment")
-    data = genzoo.data.load(arguments.data, seed=arguments.seed, **data_options(arguments))
+    data = load_data(arguments, arguments.seed)
     if data.y_train is None:
         raise InvalidInputError(f"Expected data with labels. Received: {data.name}")
     random = np.random.default_rng(arguments.seed)
@@ -80,11 +79,12 @@ def run(arguments: argparse.Namespace) -> int:
         new, labels = x_more[len(x) :], y_more[len(x) :]
         if x.ndim == 4:
             rows = [np.flatnonzero(labels == c)[:10] for c in np.unique(labels)]
-            axes = plotting.image_grid(new[np.concatenate(rows)], columns=10)
-            axes.set_title("samples, a class a row")
+            axes = plotting.image_grid(
+                new[np.concatenate(rows)], columns=10, title="samples, a class a row"
+            )
         else:
             axes = plotting.samples(new, x)
-        axes.figure.savefig(folder / "augmented.png", dpi=120)
+        axes.figure.savefig(folder / "augmented.png")
     print(f"{len(x)} rows; {len(x_more)} with samples")
     print(f"accuracy of a logistic regression on {len(data.x_test)} test rows:")
     print(f"  without samples {metrics['accuracy']:.3f}")

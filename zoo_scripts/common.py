@@ -3,12 +3,58 @@
 import argparse
 import ast
 import contextlib
+import difflib
+import importlib.util
+import os
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 MODEL_FILE = "model.keras"
 SAVED_MODEL = "saved_model"
+
+
+def import_tensorflow() -> None:
+    """Import TensorFlow without its start-up messages, which would bury the command's own.
+
+    They come from C++, whose writing to standard error Python's own streams do not see. With
+    TF_CPP_MIN_LOG_LEVEL=0 they stay.
+    """
+    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "0":
+        return
+    saved = os.dup(2)
+    silent = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(silent, 2)
+        import tensorflow as tf
+
+        # a machine without GPUs is told of them at the first look
+        tf.config.list_physical_devices()
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(silent)
+
+
+def training_output(quiet: bool) -> dict[str, Any]:
+    """Return `verbose` and `callbacks` for `fit`: a bar in a terminal, else a line an epoch."""
+    import keras
+
+    class Lines(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            self.began = time.perf_counter()
+
+        def on_epoch_end(self, epoch, logs=None):
+            seconds = time.perf_counter() - self.began
+            figures = ", ".join(f"{name} {value:.5g}" for name, value in (logs or {}).items())
+            line = f"Epoch {epoch + 1}/{self.params['epochs']}: {figures} ({seconds:.1f} s)"
+            print(line, flush=True)
+
+    if quiet or sys.stdout.isatty():
+        return {"verbose": 0 if quiet else "auto", "callbacks": []}
+    return {"verbose": 0, "callbacks": [Lines()]}
 
 
 def add_data_arguments(parser: argparse.ArgumentParser, default: str | None) -> None:
@@ -21,7 +67,12 @@ def add_data_arguments(parser: argparse.ArgumentParser, default: str | None) -> 
         help="a name (see `genzoo list --data`), a .npz, .npy or .csv file, or a folder of images"
         + (f"; default {default}" if default else "; default: the data the model was trained on"),
     )
-    group.add_argument("--label", metavar="COLUMN", help="label column of a .csv, kept apart")
+    group.add_argument(
+        "--label",
+        metavar="COLUMN",
+        help="label column of a .csv, kept apart; `folder` where sub-folders of images are labels "
+        "though images lie beside them",
+    )
     add_table_arguments(group)
     group.add_argument(
         "--image-size",
@@ -71,13 +122,68 @@ def add_sequence_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_context_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the argument that names what the data are conditional on."""
+    parser.add_argument(
+        "--context",
+        nargs="+",
+        metavar="C",
+        help="what the model is conditional on: columns of a .csv, or data of as many rows; "
+        "for pix2pix and cyclegan the images to translate into those of --data, for pix2pix in "
+        "files of the same names",
+    )
+
+
 def data_options(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the arguments of `add_data_arguments` for `genzoo.data.load`."""
     size = arguments.image_size or 64
     channels = 1 if arguments.gray else 3
     images = {"image_size": (size, size), "channels": channels}
-    sequences = {name: getattr(arguments, name, None) for name in ("sequence", "lengths")}
-    return {"label": arguments.label, **sequences, **table_options(arguments), **images}
+    names = ("context", "sequence", "lengths")
+    given = {name: getattr(arguments, name, None) for name in names}
+    return {"label": arguments.label, **given, **table_options(arguments), **images}
+
+
+def load_data(arguments: argparse.Namespace, seed: int, **options: Any) -> Any:
+    """Load what the arguments of `add_data_arguments` name; tell the notes on it.
+
+    Args:
+        arguments, seed: Of the command.
+        **options: Of `genzoo.data.load`, before those of the arguments.
+    """
+    import genzoo
+
+    data = genzoo.data.load(arguments.data, seed=seed, **{**data_options(arguments), **options})
+    for note in data.notes:
+        print(f"{data.name}: {note}", file=sys.stderr)
+    return data
+
+
+def load_saved_data(arguments: argparse.Namespace, card: dict[str, Any]) -> tuple[Any, int]:
+    """Load the data of a saved model, by its card where --data names none; return the seed too."""
+    from genzoo.core.errors import InvalidInputError
+    from genzoo.core.registry import model_class
+
+    seed = arguments.seed if arguments.seed is not None else card.get("seed", 0)
+    options = {}
+    if arguments.data is None:
+        arguments.data, options = card.get("data"), card.get("data_options", {})
+    if arguments.data is None:
+        raise InvalidInputError(
+            "Expected --data, since the model does not say its own. Received: none"
+        )
+    if "model" in card:
+        options["pairs"] = model_class(card["model"]).pairs_context
+    return load_data(arguments, seed, **options), seed
+
+
+def add_saved_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the argument that names a saved model."""
+    parser.add_argument(
+        "model",
+        metavar="SAVED",
+        help="folder of a saved model, a .keras file, or a name of `genzoo list --pretrained`",
+    )
 
 
 def add_run_arguments(parser: argparse.ArgumentParser, name: str) -> None:
@@ -117,6 +223,39 @@ def positive_numbers(text: str) -> int | list[int]:
     return values if "," in text else values[0]
 
 
+def model_summaries() -> dict[str, str]:
+    """Return the names of all models and a line on each, read from the source.
+
+    That takes a tenth of a second; the registry is known after TensorFlow, seconds later.
+    """
+    found = {}
+    folder = Path(importlib.util.find_spec("genzoo").origin).parent
+    for file in folder.glob("*/*.py"):
+        text = file.read_text(encoding="utf-8")
+        if "@register(" not in text:
+            continue
+        for node in ast.parse(text).body:
+            for decorator in getattr(node, "decorator_list", ()):
+                if getattr(getattr(decorator, "func", None), "id", None) == "register":
+                    summary = (ast.get_docstring(node) or "").partition("\n")[0]
+                    found[decorator.args[0].value] = summary
+    return dict(sorted(found.items()))
+
+
+def model_name(text: str) -> str:
+    """Parse the name of a model, before TensorFlow is imported."""
+    names = list(model_summaries())
+    if text not in names:
+        close = difflib.get_close_matches(text.lower(), names, n=3, cutoff=0.5)
+        hint = (
+            f"Did you mean {' or '.join(map(repr, close))}?"
+            if close
+            else f"Valid names: {', '.join(names)}."
+        )
+        raise argparse.ArgumentTypeError(f"Unknown model. {hint} Received: {text!r}")
+    return text
+
+
 def parse_options(pairs: list[str]) -> dict[str, Any]:
     """Parse `KEY=VALUE` pairs; values are Python literals, else text."""
     from genzoo.core.errors import InvalidInputError
@@ -146,21 +285,36 @@ def check_models(arguments: argparse.Namespace, known: tuple[str, ...]) -> None:
         )
 
 
-def load_model(path: str) -> Any:
-    """Load a saved model from its folder or its `.keras` file."""
-    import genzoo  # noqa: F401 (registers the classes)
+def find_saved(name: str | Path) -> Path:
+    """Return the `.keras` file of a saved model.
+
+    Args:
+        name: The file, its folder, or the name of a model that ships; a path that exists comes
+            first.
+    """
+    import genzoo
+    from genzoo.core.checks import nearest
     from genzoo.core.errors import DataError
+
+    shipped = genzoo.pretrained_models()
+    for path in (Path(name), shipped.get(str(name), Path(name))):
+        file = path / MODEL_FILE if path.is_dir() else path
+        if file.exists():
+            return file
+    is_path = Path(name).exists() or len(Path(name).parts) > 1
+    raise DataError(
+        f"Expected a folder with {MODEL_FILE}, a .keras file, or a model of `genzoo list "
+        f"--pretrained`. {'' if is_path else nearest(str(name), shipped)}Received: {name}, which "
+        "is none. `genzoo list --saved` shows what there is."
+    )
+
+
+def load_model(name: str | Path) -> Any:
+    """Load a saved model; `name` as of `find_saved`."""
+    import genzoo  # noqa: F401 (registers the classes)
     from genzoo.pretrained import load_file
 
-    file = Path(path)
-    if file.is_dir():
-        file = file / MODEL_FILE
-    if not file.exists():
-        raise DataError(
-            f"Expected a folder with {MODEL_FILE}, or a .keras file. Received: {path}, which has "
-            "none. `genzoo list --saved` shows what there is."
-        )
-    return load_file(file)
+    return load_file(find_saved(name))
 
 
 def read_card(folder: Path) -> dict[str, Any]:
@@ -169,6 +323,11 @@ def read_card(folder: Path) -> dict[str, Any]:
 
     file = folder / CARD_FILE
     return read_json(file) if file.exists() else {}
+
+
+def saved_card(saved: Path) -> dict[str, Any]:
+    """Return what `train` wrote beside a model that `find_saved` found."""
+    return read_card(saved.parent) if saved.name == MODEL_FILE else {}
 
 
 def new_folder(base: Path, taken: Callable[[Path], bool] = Path.exists) -> Path:

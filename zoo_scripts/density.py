@@ -18,7 +18,7 @@ import time
 from zoo_scripts.common import (
     add_data_arguments,
     add_run_arguments,
-    data_options,
+    load_data,
     output_folder,
     parse_options,
     positive,
@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     from genzoo.core.errors import InvalidInputError
 
     output = output_folder(arguments, "density")
-    data = genzoo.data.load(arguments.data, seed=arguments.seed, **data_options(arguments))
+    data = load_data(arguments, arguments.seed)
     x_train, x_test = data.x_train[: arguments.rows], data.x_test[: arguments.rows]
     options = parse_options(arguments.option)
     models = {

@@ -1,31 +1,38 @@
 """Score data with a saved model and print the figures as JSON.
 
-The test part of the data is scored, split as in training with the same --seed.
+The test part of the data is scored, split as in training with the same --seed. Models without a
+likelihood, such as GANs, are scored by how far their samples reach: the coverage of the test rows,
+and the density of the samples there.
 
 examples:
-  genzoo evaluate saved_models/realnvp-digits
-  genzoo evaluate saved_models/vae-digits --num-samples 100
+  genzoo evaluate realnvp-digits
+  genzoo evaluate runs/vae --num-samples 100
 """
 
 import argparse
 import json
-from pathlib import Path
+from typing import Any
 
 from zoo_scripts.common import (
+    add_context_argument,
     add_data_arguments,
+    add_saved_argument,
     add_sequence_arguments,
-    data_options,
+    find_saved,
     load_model,
+    load_saved_data,
     natural,
     positive,
-    read_card,
+    saved_card,
 )
+from zoo_scripts.train import reached
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="SAVED", help="folder of a saved model, or a .keras file")
+    add_saved_argument(parser)
     add_data_arguments(parser, default=None)
     add_sequence_arguments(parser)
+    add_context_argument(parser)
     parser.add_argument(
         "--num-samples",
         type=positive,
@@ -37,26 +44,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    saved = find_saved(arguments.model)
+    model, trained = load_model(saved), saved_card(saved)
+    data, _ = load_saved_data(arguments, trained)
+    described = {"model": arguments.model, "data": data.name, "num_samples": arguments.num_samples}
+    scores = score_test(model, data, num_samples=arguments.num_samples)
+    print(json.dumps({**described, **scores}, indent=2))
+    return 0
+
+
+def score_test(model: Any, data: Any, *, num_samples: int = 1) -> dict[str, Any]:
+    """Return how a model does on test data.
+
+    These are likelihoods, or for a model that has none how far its samples reach.
+    """
     import genzoo
     from genzoo.core.errors import InvalidInputError
 
-    model = load_model(arguments.model)
-    trained = read_card(Path(arguments.model))
-    source = arguments.data or trained.get("data")
-    if source is None:
-        raise InvalidInputError(
-            "Expected --data, since the model does not say its own. Received: none"
+    _, context = data.contexts(model)
+    if model.likelihood.kind != "none":
+        return genzoo.metrics.likelihood_report(
+            model, data.x_test, context=context, num_samples=num_samples
         )
-    seed = arguments.seed if arguments.seed is not None else trained.get("seed", 0)
-    options = data_options(arguments) if arguments.data else trained.get("data_options", {})
-    data = genzoo.data.load(source, seed=seed, **options)
-    context = data.y_test if model.context_size else None
-    report = genzoo.metrics.likelihood_report(
-        model, data.x_test, context=context, num_samples=arguments.num_samples
-    )
-    described = {"model": arguments.model, "data": source, "num_samples": arguments.num_samples}
-    print(json.dumps({**described, **report}, indent=2))
-    return 0
+    figures = reached(model, data, context)
+    if not figures:
+        raise InvalidInputError(
+            "Expected at least 10 test rows to compare samples with. "
+            f"Received: {data.name} with {len(data.x_test)}"
+        )
+    return figures
 
 
 if __name__ == "__main__":

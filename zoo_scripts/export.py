@@ -1,17 +1,18 @@
 """Write a saved model as a TensorFlow SavedModel, which loads without genzoo, Keras or TFP.
 
-example:
-  genzoo export saved_models/realnvp-digits --output served/digits/1
+examples:
+  genzoo export runs/vae --output served/vae/1
+  genzoo export realnvp-digits --output served/digits/1
 """
 
 import argparse
 from pathlib import Path
 
-from zoo_scripts.common import check_output, load_model, replaced_folder
+from zoo_scripts.common import add_saved_argument, check_output, load_model, replaced_folder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="SAVED", help="folder of a saved model, or a .keras file")
+    add_saved_argument(parser)
     parser.add_argument("--output", required=True, metavar="DIR", help="folder to write")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing folder")
 

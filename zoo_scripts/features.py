@@ -15,7 +15,7 @@ from pathlib import Path
 from zoo_scripts.common import (
     add_data_arguments,
     check_output,
-    data_options,
+    load_data,
     natural,
     positive,
     replaced_file,
@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     output = check_output(Path(arguments.output), arguments.overwrite, is_file=True)
     if output.suffix != ".keras":
         raise InvalidInputError(f"Expected a .keras file. Received: --output {output}")
-    data = genzoo.data.load(arguments.data, seed=arguments.seed, **data_options(arguments))
+    data = load_data(arguments, arguments.seed)
     if data.y_train is None:
         raise InvalidInputError(f"Expected data with labels. Received: {data.name}")
     features = genzoo.metrics.ClassifierFeatures(

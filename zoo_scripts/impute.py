@@ -109,9 +109,12 @@ def _draw(folder, x, holed, filled, hidden, shape) -> None:
         low, high = np.nanmin(holed), np.nanmax(holed)
         rows = np.concatenate([np.nan_to_num(holed[:10], nan=low), filled[:10], x[:10]])
         axes = plotting.image_grid(
-            np.clip(rows, low, high).reshape(-1, *shape), columns=10, low=low, high=high
+            np.clip(rows, low, high).reshape(-1, *shape),
+            columns=10,
+            low=low,
+            high=high,
+            title="with holes, filled in, whole" if hidden.any() else "holes, filled in",
         )
-        axes.set_title("with holes, filled in, whole" if hidden.any() else "holes, filled in")
     elif hidden.any():
         axes = own_axes(None, (5.0, 5.0))
         scale = np.where(x.std(axis=0) > 0, x.std(axis=0), 1.0)
@@ -123,7 +126,7 @@ def _draw(folder, x, holed, filled, hidden, shape) -> None:
         axes.set_ylabel("filled in")
     else:
         axes = plotting.marginals(filled, np.where(np.isnan(holed), np.nanmean(holed, 0), holed))
-    axes.figure.savefig(folder / "imputed.png", dpi=120)
+    axes.figure.savefig(folder / "imputed.png")
 
 
 if __name__ == "__main__":

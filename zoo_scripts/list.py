@@ -8,14 +8,15 @@ examples:
 """
 
 import argparse
-from collections.abc import Collection
 from pathlib import Path
 
-from zoo_scripts.common import MODEL_FILE, read_card
+from zoo_scripts.common import MODEL_FILE, import_tensorflow, model_name, model_summaries, read_card
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", nargs="?", metavar="MODEL", help="show the options of this model")
+    parser.add_argument(
+        "model", nargs="?", type=model_name, metavar="MODEL", help="show the options of this model"
+    )
     parser.add_argument("--data", action="store_true", help="list data sets")
     parser.add_argument(
         "--pretrained", action="store_true", help="list the trained models that ship"
@@ -30,22 +31,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if not (arguments.pretrained or arguments.saved or arguments.data or arguments.model):
+        summaries = model_summaries()
+        width = max(map(len, summaries))
+        for name, summary in summaries.items():
+            print(f"{name:{width}}  {summary}")
+        return 0
+    import_tensorflow()
     import genzoo
 
     if arguments.pretrained:
-        return _list_saved(genzoo.pretrained_models().values())
+        return _list_saved(genzoo.pretrained_models())
     if arguments.saved:
         return _list_saved(_found_under(Path(arguments.saved)))
     if arguments.data:
         print("\n".join(genzoo.data.names()))
-    elif arguments.model:
-        _show_model(arguments.model)
     else:
-        for name in genzoo.models():
-            from genzoo.core.registry import model_class
-
-            summary = (model_class(name).__doc__ or "").splitlines()[0]
-            print(f"{name:20} {summary}")
+        _show_model(arguments.model)
     return 0
 
 
@@ -62,30 +64,32 @@ def _show_model(name: str) -> None:
         print(f"  {option:20} {shown}")
 
 
-def _found_under(folder: Path) -> list[Path]:
+def _found_under(folder: Path) -> dict[str, Path]:
     from genzoo.core.errors import DataError
 
     if not folder.is_dir():
         raise DataError(f"Expected a folder. Received: {folder}, which does not exist.")
-    return sorted(file.parent for file in folder.glob(f"*/{MODEL_FILE}"))
+    found = sorted(file.parent for file in folder.glob(f"*/{MODEL_FILE}"))
+    return {str(path): path for path in found}
 
 
-def _list_saved(found: Collection[Path]) -> int:
+def _list_saved(found: dict[str, Path]) -> int:
     from genzoo.core.errors import DataError
 
     # figures of one data set that were binarised differently must not stand in one table
     tables: dict[str, list[str]] = {}
-    for path in found:
+    width = max(map(len, found), default=0)
+    for name, path in found.items():
         try:
             test = read_card(path).get("test") or {}
         except DataError as error:
-            tables.setdefault("", []).append(f"{path!s:40} {error}")
+            tables.setdefault("", []).append(f"{name:{width}}  {error}")
             continue
         bits = test.get("bits_per_dim")
         figure = f"{test['nll_nats']:10.3f} nats" if "nll_nats" in test else ""
         if "coverage" in test:
             figure = f"coverage {test['coverage']:.3f} of the test data"
-        line = f"{path!s:40} {figure}{'' if bits is None else f' {bits:.3f} bits/dim'}"
+        line = f"{name:{width}}  {figure}{'' if bits is None else f' {bits:.3f} bits/dim'}"
         tables.setdefault(test.get("binarization") or "", []).append(line)
     for binarization, lines in sorted(tables.items()):
         if binarization:

@@ -1,12 +1,12 @@
 """The program `genzoo` and its commands."""
 
 import argparse
-import contextlib
 import importlib
-import os
 import shlex
 import sys
 from collections.abc import Sequence
+
+from zoo_scripts.common import import_tensorflow
 
 _COMMANDS = {
     "train": "fit a model to data; save it with samples, curves and metrics",
@@ -44,27 +44,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-@contextlib.contextmanager
-def _no_standard_error():
-    """Silence what C++ code writes to standard error, which Python's own streams do not see."""
-    saved = os.dup(2)
-    silent = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(silent, 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(silent)
-
-
-def _import_tensorflow() -> None:
-    # its start-up messages would bury the command's own; what the user set stays
-    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
-        return
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    with _no_standard_error():
-        import tensorflow  # noqa: F401
+def _mistakes() -> tuple[type[Exception], ...]:
+    """Return the errors that are a user's mistake."""
+    # what has not been imported has raised nothing
+    errors = sys.modules.get("genzoo.core.errors")
+    return (OSError, errors.GenzooError) if errors else (OSError,)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -86,21 +70,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     arguments.argv, arguments.command_line = argv, shlex.join(["genzoo", *argv])
     try:
-        _import_tensorflow()
-        from genzoo.core.errors import GenzooError
-    except KeyboardInterrupt:
-        return 130
-    try:
+        if arguments.command != "list":
+            import_tensorflow()
         return arguments.run(arguments)
-    except GenzooError as error:
-        print(f"genzoo {arguments.command}: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"genzoo {arguments.command}: {error}", file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
         print(f"genzoo {arguments.command}: interrupted", file=sys.stderr)
         return 130
+    except Exception as error:
+        if not isinstance(error, _mistakes()):
+            raise
+        print(f"genzoo {arguments.command}: {error}", file=sys.stderr)
+        return 2
 
 
 if __name__ == "__main__":

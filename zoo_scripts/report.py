@@ -4,7 +4,7 @@ The card, curves, samples, nearest training rows, density or latent pictures, an
 each of them is. For images a blind test beside it: real or generated?
 
 examples:
-  genzoo report saved_models/realnvp-digits
+  genzoo report realnvp-digits
   genzoo report runs/vae --output vae.html --overwrite
 """
 
@@ -12,50 +12,49 @@ import argparse
 from pathlib import Path
 
 from zoo_scripts.common import (
+    add_context_argument,
     add_data_arguments,
+    add_saved_argument,
     add_sequence_arguments,
     check_output,
-    data_options,
+    find_saved,
     load_model,
+    load_saved_data,
     natural,
     positive,
-    read_card,
     replaced_file,
+    saved_card,
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="SAVED", help="folder of a saved model, or a .keras file")
+    add_saved_argument(parser)
     add_data_arguments(parser, default=None)
     add_sequence_arguments(parser)
+    add_context_argument(parser)
     parser.add_argument("--seed", type=natural, metavar="S", help="default: that of training, or 0")
     parser.add_argument(
         "--num-images", type=positive, default=40, metavar="N", help="of the blind test; default 40"
     )
-    parser.add_argument("--output", metavar="FILE", help="default: report.html in SAVED")
+    parser.add_argument(
+        "--output", metavar="FILE", help="default: report.html in SAVED, or in runs/NAME"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace existing pages")
 
 
 def run(arguments: argparse.Namespace) -> int:
     import genzoo
-    from genzoo.core.errors import InvalidInputError
 
-    saved = Path(arguments.model)
-    folder = saved if saved.is_dir() else saved.parent
+    saved = find_saved(arguments.model)
+    # a model that ships does not lie where users keep their files
+    named = not Path(arguments.model).exists()
+    folder = Path("runs") / arguments.model if named else saved.parent
     output = Path(arguments.output) if arguments.output else folder / "report.html"
     test = output.with_name(f"{output.stem}-blind-test.html")
     for file in (output, test):
         check_output(file, arguments.overwrite, is_file=True)
-    model = load_model(arguments.model)
-    card = read_card(folder)
-    source = arguments.data or card.get("data")
-    if source is None:
-        raise InvalidInputError(
-            "Expected --data, since the model does not say its own. Received: none"
-        )
-    seed = arguments.seed if arguments.seed is not None else card.get("seed", 0)
-    options = data_options(arguments) if arguments.data else card.get("data_options", {})
-    data = genzoo.data.load(source, seed=seed, **options)
+    model, card = load_model(saved), saved_card(saved)
+    data, seed = load_saved_data(arguments, card)
     page = genzoo.reports.report(model, data, card=card, seed=seed)
     with replaced_file(output) as file:
         file.write_text(page, encoding="utf-8")

@@ -1,22 +1,36 @@
 """Draw samples from a saved model, into a .npy file or a picture.
 
 examples:
-  genzoo sample saved_models/realnvp-digits --n 64 --output digits.png
-  genzoo sample saved_models/realnvp-digits --n 10000 --seed 1 --output digits.npy
+  genzoo sample realnvp-digits --n 64 --output digits.png
+  genzoo sample realnvp-digits --n 10000 --seed 1 --output digits.npy
 """
 
 import argparse
 from pathlib import Path
+from typing import Any
 
-from zoo_scripts.common import check_output, load_model, natural, positive, replaced_file
+from zoo_scripts.common import (
+    add_saved_argument,
+    check_output,
+    load_model,
+    natural,
+    positive,
+    replaced_file,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="SAVED", help="folder of a saved model, or a .keras file")
+    add_saved_argument(parser)
     parser.add_argument("--n", type=positive, default=64, metavar="N", help="default 64")
     parser.add_argument("--seed", type=natural, default=0, metavar="S", help="default 0")
     parser.add_argument("--temperature", type=float, default=1.0, metavar="T", help="default 1.0")
-    parser.add_argument("--class", type=natural, dest="label", metavar="C", help="class to draw")
+    given = parser.add_mutually_exclusive_group()
+    given.add_argument("--class", type=natural, dest="label", metavar="C", help="class to draw")
+    given.add_argument(
+        "--context",
+        metavar="C",
+        help="a vector (0.5,2), or a file or folder: one sample for each of its rows or images",
+    )
     parser.add_argument("--output", required=True, metavar="FILE", help=".npy or .png to write")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
 
@@ -33,9 +47,13 @@ def run(arguments: argparse.Namespace) -> int:
         )
     check_output(output, arguments.overwrite, is_file=True)
     model = load_model(arguments.model)
+    n, context = arguments.n, arguments.label
+    if arguments.context is not None:
+        context = _context(model, arguments.context)
+        n = len(context) if context.ndim > 1 else n
     samples = model.sample(
-        arguments.n,
-        context=arguments.label,
+        n,
+        context=context,
         temperature=arguments.temperature,
         seed=arguments.seed,
     )
@@ -45,9 +63,22 @@ def run(arguments: argparse.Namespace) -> int:
         else:
             from genzoo import plotting
 
-            plotting.samples(samples).figure.savefig(file, dpi=120)
+            plotting.samples(samples).figure.savefig(file)
     print(f"{len(samples)} samples of shape {samples.shape[1:]}, {samples.dtype}: {output}")
     return 0
+
+
+def _context(model: Any, text: str) -> Any:
+    """Return one vector, or the rows of a file or the images of a folder."""
+    import numpy as np
+
+    from genzoo.data import load_rows
+
+    try:
+        return np.array([float(number) for number in text.split(",")])
+    except ValueError:
+        height, width, channels = getattr(model.context_spec, "shape", (64, 64, 3))
+        return load_rows(text, image_size=(height, width), channels=channels)
 
 
 if __name__ == "__main__":

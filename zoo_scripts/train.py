@@ -7,14 +7,16 @@ Writes into the output folder:
   samples.png    samples of the model
   history.png    training curves
   manifold.png   what the plane of a two-dimensional latent space decodes to
-  progress/      GANs on images: samples from the same noise, every few epochs
+  progress/      GANs on images: samples from the same noise, every few epochs or minutes
+  training/      the last state of training, for --resume with more --epochs
 
 Models with a likelihood stop early when the validation loss has not improved for --patience
 epochs, and keep the best weights; GANs train for all epochs, and a warning tells of a collapse.
 Ctrl-C stops training and saves what was learned. Until the output is written, the state of
 training lies in OUTPUT.training; a run that was stopped or killed goes on from there with the same
-command and --resume, and ends in the same weights. A loss that turns to NaN ends training with the
-last good weights, or with --on-nan=backoff goes on from them with a smaller learning rate.
+command and --resume, and ends in the same weights. A finished run goes on with --resume and more
+--epochs. A loss that turns to NaN ends training with the last good weights, or with
+--on-nan=backoff goes on from them with a smaller learning rate.
 
 A model of sequences takes images as sequences of their rows; the rows of a table are steps, and
 --sequence or --lengths says of which sequence.
@@ -25,6 +27,8 @@ examples:
   genzoo train vae --data photos/ --image-size 32 --option latent_dim=32 --output runs/photos
   genzoo train dcgan --data mnist --output runs/dcgan --resume
   genzoo train hidden_markov_model --data visits.csv --sequence patient
+  genzoo train maf --data table.csv --context year region --output runs/by-year
+  genzoo train pix2pix --data photos/ --context sketches/ --output runs/photos
 """
 
 import argparse
@@ -42,25 +46,38 @@ from zoo_scripts.cluster import run_cluster
 from zoo_scripts.common import (
     MODEL_FILE,
     SAVED_MODEL,
+    add_context_argument,
     add_data_arguments,
     add_sequence_arguments,
     check_output,
     data_options,
+    load_data,
+    model_name,
     natural,
     new_folder,
     parse_options,
     positive,
     read_card,
     replaced_folder,
+    training_output,
 )
 
 _PROGRESS = "progress"
+# the last state of training, inside the output, so that a run can be made longer
+_TRAINING = "training"
+_CHECKPOINTS, _RUN = "checkpoints", "run.json"
+_EPOCHS = 200
+# why training ended
+_STOPPED, _ALL = "stopped early", "all epochs"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="MODEL", help="a name of `genzoo list`, such as realnvp")
+    parser.add_argument(
+        "model", type=model_name, metavar="MODEL", help="a name of `genzoo list`, such as realnvp"
+    )
     add_data_arguments(parser, default="digits")
     add_sequence_arguments(parser)
+    add_context_argument(parser)
     group = parser.add_argument_group("training")
     group.add_argument(
         "--option",
@@ -104,6 +121,7 @@ def run(arguments: argparse.Namespace) -> int:
     import genzoo
     from genzoo.core.registry import model_class
     from genzoo.core.replicas import is_chief
+    from genzoo.training.strategy import num_workers_and_index
 
     cls = model_class(arguments.model)
     options = parse_options(arguments.option)
@@ -111,27 +129,27 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.workers > 1 and not os.environ.get("TF_CONFIG"):
         return run_cluster(arguments.workers, arguments.argv, output)
     unfinished = _unfinished(output)
-    if arguments.resume and output.exists() and not unfinished.exists():
-        _check_finished(output, arguments)
-        print(f"finished already: {output}")
+    longer = arguments.resume and output.exists() and not unfinished.exists()
+    if longer and not _goes_on(output, arguments):
+        print(f"finished already ({read_card(output).get('ended', _ALL)}): {output}")
         return 0
+    data = load_data(arguments, arguments.seed, pairs=cls.pairs_context)
+    described = _described(options, arguments, data)
+    _check_begun(output / _TRAINING if longer else unfinished, described, arguments)
+    if longer and num_workers_and_index()[1] == 0:
+        # the other workers of a cluster wait for this one in strategy()
+        shutil.copytree(output / _TRAINING, unfinished)
     strategy = genzoo.training.strategy()
-    data = genzoo.data.load(arguments.data, seed=arguments.seed, **data_options(arguments))
-    for note in data.notes:
-        print(note)
     with strategy.scope():
-        model = genzoo.build(
-            arguments.model,
-            **{"event_shape": event_shape(cls, data), "seed": arguments.seed, **options},
-        )
-    context = _contexts(model, data)
+        model = genzoo.build(arguments.model, **{**_given(cls, data, arguments), **options})
+    context = data.contexts(model)
     print(
         f"{arguments.model} on {data.name}: {len(data.x_train)} training and {len(data.x_test)} "
         f"test examples of shape {data.event_shape}; {model.count_params():,} weights; "
         f"output {output}"
     )
-    _begin(unfinished, options, arguments, data, is_chief(strategy))
-    history, seconds, interrupted = _fit(model, data, context, unfinished, arguments)
+    history, seconds, ended = _fit(model, data, context, unfinished, described, arguments)
+    interrupted = ended == "interrupted"
     metrics = {
         "model": arguments.model,
         "data": arguments.data,
@@ -141,6 +159,7 @@ def run(arguments: argparse.Namespace) -> int:
         "epochs": max(map(len, history.values()), default=0),
         "peak_memory_mib": _peak_memory(),
         "interrupted": interrupted,
+        "ended": ended,
         "parameters": model.count_params(),
         "seed": arguments.seed,
         "options": options,
@@ -150,8 +169,8 @@ def run(arguments: argparse.Namespace) -> int:
         "history": history,
     }
     if is_chief(strategy):
-        _write(model, data, context, metrics, unfinished / _PROGRESS, output, arguments)
-        _report(metrics, output, interrupted)
+        _write(model, data, context[1], metrics, unfinished, output, arguments)
+        _report(metrics, output, arguments)
         if not interrupted:
             shutil.rmtree(unfinished)
     return 130 if interrupted else 0
@@ -171,12 +190,12 @@ def _choose_output(arguments) -> Path:
         output = new_folder(base, lambda path: path.exists() or _unfinished(path).exists())
         if not arguments.resume:
             return output
-        # the latest that was not finished, or a first one
-        form = re.compile(rf"{re.escape(base.name)}(-\d+)?\.training")
-        begun = [path for path in base.parent.glob("*.training") if form.fullmatch(path.name)]
-        if not begun:
+        # the latest that was begun, else a first one
+        form = re.compile(rf"{re.escape(base.name)}(-\d+)?(\.training)?")
+        made = [path for path in base.parent.glob(f"{base.name}*") if form.fullmatch(path.name)]
+        if not made:
             return output
-        latest = max(begun, key=lambda path: path.stat().st_mtime)
+        latest = max(made, key=lambda path: path.stat().st_mtime)
         return latest.with_name(latest.name.removesuffix(".training"))
     output = Path(arguments.output)
     if num_workers_and_index()[1] > 0:
@@ -193,34 +212,49 @@ def _choose_output(arguments) -> Path:
     return output
 
 
-def _begin(unfinished: Path, options, arguments, data, is_chief: bool) -> None:
-    """Make the folder of a run that begins; check that one that goes on is the same."""
-    from genzoo.core.errors import InvalidInputError
-    from genzoo.pretrained import read_json
+def _given(cls, data, arguments) -> dict[str, Any]:
+    """Return the constructor's arguments that data and command give."""
+    from genzoo.core.registry import constructor_arguments
 
-    asked = {
+    given = {"event_shape": event_shape(cls, data), "seed": arguments.seed}
+    if data.context_train is not None:
+        shape = data.context_train.shape[1:]
+        if "source_shape" in constructor_arguments(cls):
+            given["source_shape"] = shape
+        else:
+            given["context_dim"] = shape[0] if len(shape) == 1 else shape
+    return given
+
+
+def _described(options, arguments, data) -> dict[str, Any]:
+    """Return what a run that is resumed must have in common with the one that was begun."""
+    described = {
         "model": arguments.model,
         "options": options,
         "data": arguments.data,
         "data_options": data_options(arguments),
         "contents of the data": _fingerprint(data),
-        **{name: getattr(arguments, name) for name in ("epochs", "batch_size", "patience", "seed")},
+        "epochs": arguments.epochs or _EPOCHS,
+        **{name: getattr(arguments, name) for name in ("batch_size", "patience", "seed")},
     }
-    asked = json.loads(json.dumps(asked))
-    if arguments.overwrite and is_chief and unfinished.exists():
-        shutil.rmtree(unfinished)
-    file = unfinished / "run.json"
-    if file.exists():
-        begun = read_json(file)
-        changed = [name for name in asked if asked[name] != begun.get(name)]
-        if changed:
-            raise InvalidInputError(
-                "Expected --resume with the arguments that the run was begun with. Received: "
-                + ", ".join(f"{n} {asked[n]!r}, begun with {begun.get(n)!r}" for n in changed)
-            )
-    elif is_chief:
-        unfinished.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(asked, indent=2) + "\n")
+    return json.loads(json.dumps(described))
+
+
+def _check_begun(unfinished: Path, described: dict[str, Any], arguments) -> None:
+    """Refuse to go on with a run of other arguments."""
+    from genzoo.core.errors import InvalidInputError
+    from genzoo.pretrained import read_json
+
+    if arguments.overwrite or not (unfinished / _RUN).exists():
+        return
+    begun = read_json(unfinished / _RUN)
+    # a run may be made longer
+    changed = [n for n in described if n != "epochs" and described[n] != begun.get(n)]
+    if changed:
+        raise InvalidInputError(
+            "Expected --resume with the arguments that the run was begun with. Received: "
+            + ", ".join(f"{n} {described[n]!r}, begun with {begun.get(n)!r}" for n in changed)
+        )
 
 
 def event_shape(cls, data) -> tuple[int, ...]:
@@ -248,15 +282,19 @@ def _fingerprint(data) -> str:
 
     from genzoo.data.sequences import is_sequences
 
-    rows = data.x_train
-    rows = np.concatenate(list(rows)) if is_sequences(rows) else rows
-    some = np.ascontiguousarray(rows[:: max(len(rows) // 1024, 1)])
-    return hashlib.sha256(f"{rows.shape} {rows.dtype}".encode() + some.tobytes()).hexdigest()[:16]
+    digest = hashlib.sha256()
+    for rows in (data.x_train, data.y_train, data.context_train):
+        if rows is not None:
+            rows = np.concatenate(list(rows)) if is_sequences(rows) else rows
+            some = np.ascontiguousarray(rows[:: max(len(rows) // 1024, 1)])
+            digest.update(f"{rows.shape} {rows.dtype}".encode() + some.tobytes())
+    return digest.hexdigest()[:16]
 
 
-def _check_finished(output: Path, arguments) -> None:
-    """Refuse to --resume what another command made."""
-    from genzoo.core.errors import InvalidInputError
+def _goes_on(output: Path, arguments) -> bool:
+    """Return whether a finished run is to be made longer; refuse what another command made."""
+    from genzoo.core.errors import DataError, InvalidInputError
+    from genzoo.pretrained import read_json
 
     card = read_card(output) if (output / MODEL_FILE).exists() else {}
     if (card.get("model"), card.get("data")) != (arguments.model, arguments.data):
@@ -265,38 +303,46 @@ def _check_finished(output: Path, arguments) -> None:
             f"Expected a run of {arguments.model} on {arguments.data} to --resume. "
             f"Received: --output {output}, {made}."
         )
-
-
-def _contexts(model, data) -> dict[str, Any]:
-    """Return training and test contexts: the labels, for models of num_classes."""
-    from genzoo.core.errors import InvalidInputError
-
-    if not model.context_size:
-        return {"train": None, "test": None}
-    if model.num_classes is None or data.y_train is None:
-        raise InvalidInputError(
-            "Expected a conditional model of labels (num_classes) and data that have labels. "
-            f"Received: data {data.name!r} with{'' if data.y_train is not None else 'out'} labels, "
-            f"num_classes={model.num_classes}, context_dim={model.context_dim}"
+    state = output / _TRAINING
+    trained = read_json(state / _RUN)["epochs"] if state.exists() else card["epochs"]
+    if (arguments.epochs or _EPOCHS) <= trained or card.get("ended") == _STOPPED:
+        return False
+    if not state.exists():
+        raise DataError(
+            f"Expected a run whose last state was kept, in {_TRAINING} of its folder, to make it "
+            f"longer. Received: --output {output}, which has none. Train anew with --overwrite."
         )
-    return {"train": data.y_train, "test": data.y_test}
+    return True
 
 
-def _grid(model, folder, every, seed):
+def _shown(model, context, n: int) -> tuple[int, Any]:
+    """Return how many samples to show, up to `n`, and their context: all classes, or test rows."""
     import numpy as np
 
-    import genzoo
+    if context is None:
+        return n, None
+    if model.num_classes is not None:
+        return n, np.arange(n) % model.num_classes
+    return min(n, len(context)), context[:n]
 
-    context = np.arange(64) % model.num_classes if model.num_classes else None
-    return genzoo.training.SampleGrid(
-        folder, every=every, context=context, seed=seed, overwrite=True
-    )
 
-
-def _fit(model, data, context, unfinished, arguments) -> tuple[dict[str, list[float]], float, bool]:
+def _fit(model, data, context, unfinished, described, arguments):
+    """Train; return the curves, the seconds, and why it ended."""
     import keras
 
     import genzoo
+    from genzoo.core.replicas import is_chief
+
+    class Beginning(keras.callbacks.Callback):
+        """Leaves a trace when nothing was refused and training begins."""
+
+        def on_train_begin(self, logs=None):
+            if not is_chief(model.distribute_strategy):
+                return
+            if arguments.overwrite and unfinished.exists():
+                shutil.rmtree(unfinished)
+            unfinished.mkdir(parents=True, exist_ok=True)
+            (unfinished / _RUN).write_text(json.dumps(described, indent=2) + "\n")
 
     class Recorder(keras.callbacks.Callback):
         """Keeps the curve also when training is interrupted."""
@@ -320,7 +366,9 @@ def _fit(model, data, context, unfinished, arguments) -> tuple[dict[str, list[fl
                 self.logs.setdefault(name, []).append(float(value))
 
     recorder, interruption = Recorder(), genzoo.training.StopOnSignal()
-    callbacks = [interruption]
+    shown = training_output(arguments.quiet)
+    callbacks = [interruption, Beginning()]
+    epochs = arguments.epochs or _EPOCHS
     scored = model.likelihood.kind != "none"
     if scored:
         callbacks.append(
@@ -335,30 +383,48 @@ def _fit(model, data, context, unfinished, arguments) -> tuple[dict[str, list[fl
                 )
             )
     else:
-        every = max((arguments.epochs or 200) // 20, 1)
+        every = max(epochs // 20, 1)
         callbacks.append(genzoo.training.CollapseMonitor(data.x_train, data.y_train, every=every))
         if len(data.event_shape) == 3 and data.event_shape[2] in (1, 3):
-            callbacks.append(_grid(model, unfinished / _PROGRESS, every, arguments.seed))
+            n, conditions = _shown(model, context[1], 64)
+            callbacks.append(
+                genzoo.training.SampleGrid(
+                    unfinished / _PROGRESS,
+                    every=every,
+                    seconds=60.0,
+                    num_samples=n,
+                    context=conditions,
+                    seed=arguments.seed,
+                    overwrite=True,
+                )
+            )
     guard = genzoo.training.DivergenceGuard(arguments.on_nan)
     checkpoint = genzoo.training.Checkpoint(
-        unfinished / "checkpoints", every=arguments.checkpoint_every, resume=True
+        unfinished / _CHECKPOINTS, every=arguments.checkpoint_every, resume=True
     )
     try:
         model.fit(
             data.x_train,
-            context["train"],
-            epochs=arguments.epochs or 200,
+            context[0],
+            epochs=epochs,
             batch_size=arguments.batch_size,
             validation_split=0.1 if scored else 0.0,
-            callbacks=[*callbacks, guard, recorder, checkpoint],
-            verbose=0 if arguments.quiet else "auto",
+            callbacks=[*callbacks, guard, recorder, checkpoint, *shown["callbacks"]],
+            verbose=shown["verbose"],
         )
+    except BaseException:
+        begun = any(unfinished.glob(f"{_CHECKPOINTS}/*"))
+        if not begun and is_chief(model.distribute_strategy):
+            # there is nothing to go on from, which would only stand in the way
+            shutil.rmtree(unfinished, ignore_errors=True)
+        raise
     finally:
         interruption.restore()
-    interrupted = interruption.received is not None
-    if interrupted:
+    ended = _STOPPED if model.stop_training else _ALL
+    if interruption.received is not None:
         print("\ninterrupted: saving what was learned")
-    return recorder.logs, recorder.total(), interrupted
+        ended = "interrupted"
+    return recorder.logs, recorder.total(), ended
 
 
 def _scores(model, data, context) -> dict[str, Any]:
@@ -369,11 +435,11 @@ def _scores(model, data, context) -> dict[str, Any]:
         return {
             "likelihood_kind": "none",
             "likelihood_unit": None,
-            "test": reached(model, data, context["test"]),
+            "test": reached(model, data, context[1]),
         }
     return {
-        "test": report(model, data.x_test, context=context["test"]),
-        "train": report(model, data.x_train, context=context["train"]),
+        "test": report(model, data.x_test, context=context[1]),
+        "train": report(model, data.x_train, context=context[0]),
     }
 
 
@@ -381,11 +447,11 @@ def reached(model, data, context) -> dict[str, float]:
     """Return density and coverage of up to 1,000 test rows by as many samples, by their values."""
     from genzoo.metrics import density_and_coverage
 
-    real = data.x_test[:1000]
-    if len(real) < 10:
+    n = min(1000, len(data.x_test), 1000 if context is None else len(context))
+    if n < 10:
         return {}
-    labels = None if context is None else context[:1000]
-    samples = model.sample(len(real), context=labels, seed=0)
+    real = data.x_test[:n]
+    samples = model.sample(n, context=None if context is None else context[:n], seed=0)
     density, coverage = density_and_coverage(real, samples)
     return {"density": density, "coverage": coverage}
 
@@ -416,33 +482,38 @@ def _versions() -> dict[str, str]:
     return {"python": platform.python_version(), **found}
 
 
-def _write(model, data, context, metrics, progress, output, arguments) -> None:
+def _write(model, data, test_context, metrics, unfinished, output, arguments) -> None:
     from genzoo import plotting
 
-    num_samples = 64 if len(data.event_shape) == 3 else 1000
-    conditions = None
-    if context["test"] is not None:
-        import numpy as np
-
-        conditions = np.arange(num_samples) % model.num_classes
-    samples = model.sample(num_samples, context=conditions, seed=arguments.seed)
+    n, conditions = _shown(model, test_context, 64 if len(data.event_shape) == 3 else 1000)
+    samples = model.sample(n, context=conditions, seed=arguments.seed)
     with replaced_folder(output) as folder:
         model.save(folder / MODEL_FILE)
         model.export(folder / SAVED_MODEL)
         (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
-        if progress.exists():
-            shutil.copytree(progress, folder / "progress")
+        if (unfinished / _PROGRESS).exists():
+            shutil.copytree(unfinished / _PROGRESS, folder / _PROGRESS)
+        if not metrics["interrupted"]:
+            _keep_state(unfinished, folder / _TRAINING)
         picture = plotting.samples(samples, data.x_test[:1000])
-        picture.figure.savefig(folder / "samples.png", dpi=120)
+        picture.figure.savefig(folder / "samples.png")
         curves = plotting.history(metrics["history"])
         curves.figure.savefig(folder / "history.png", dpi=120)
         is_image = len(data.event_shape) == 3
         if is_image and not model.context_size and getattr(model, "latent_shape", None) == (2,):
             plane = plotting.manifold(model)
-            plane.figure.savefig(folder / "manifold.png", dpi=120)
+            plane.figure.savefig(folder / "manifold.png")
 
 
-def _report(metrics, output, interrupted) -> None:
+def _keep_state(unfinished: Path, folder: Path) -> None:
+    """Copy what --resume needs to make a finished run longer."""
+    folder.mkdir()
+    shutil.copy2(unfinished / _RUN, folder)
+    for newest in sorted(unfinished.glob(f"{_CHECKPOINTS}/epoch-*"))[-1:]:
+        shutil.copytree(newest, folder / _CHECKPOINTS / newest.name)
+
+
+def _report(metrics, output, arguments) -> None:
     test = metrics["test"]
     if "coverage" in test:
         print(
@@ -462,7 +533,19 @@ def _report(metrics, output, interrupted) -> None:
     epochs, seconds = metrics["epochs"], metrics["seconds_training"]
     each = f" ({seconds / epochs:.2f} s each)" if epochs else ""
     print(f"{epochs} epochs in {seconds:.1f} s{each}; at most {metrics['peak_memory_mib']} MiB")
-    print(f"{'saved what was learned' if interrupted else 'saved'}: {output}")
+    print(_ending(metrics, arguments))
+    print(f"{'saved what was learned' if metrics['interrupted'] else 'saved'}: {output}")
+
+
+def _ending(metrics, arguments) -> str:
+    """Return a sentence on why training ended."""
+    losses = metrics["history"].get("val_loss")
+    if metrics["interrupted"]:
+        return "ended by Ctrl-C; --resume goes on"
+    best = f"; the best epoch was {losses.index(min(losses)) + 1}" if losses else ""
+    if metrics["ended"] == _STOPPED:
+        return f"ended early{best}"
+    return f"ended after all epochs{best}; --resume with more --epochs goes on"
 
 
 if __name__ == "__main__":

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from genzoo.core.errors import DataError, GenzooError, OutputExistsError
 
+# one of these lies in every folder that a command writes
+_WRITTEN = ("metrics.json", "results.json", "saved_model.pb")
+
 
 def check_output(path: str | os.PathLike, overwrite: bool, *, is_file: bool = False) -> Path:
     """Return a path at which an output can be written; nothing is left there.
@@ -45,6 +48,8 @@ def _tried(path: Path, overwrite: bool, is_file: bool) -> Path:
     if path.exists() and not path.is_file() and (is_file or not path.is_dir()):
         kind = "a file" if is_file else "a folder"
         raise DataError(f"Expected {kind} to replace. Received: --output {path}, which is none.")
+    if path.is_dir():
+        _check_replaceable(path)
     parent = path.absolute().parent
     while not parent.exists():
         parent = parent.parent
@@ -82,6 +87,19 @@ def replaced_file(path: Path) -> Iterator[Path]:
         os.replace(partial / path.name, path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _check_replaceable(folder: Path) -> None:
+    if folder.is_mount():
+        raise DataError(
+            f"Expected a folder that can be replaced. Received: --output {folder}, where a volume "
+            "is mounted. Choose a folder inside it."
+        )
+    if any(folder.iterdir()) and not any((folder / name).exists() for name in _WRITTEN):
+        raise OutputExistsError(
+            "Expected an empty folder, or one that genzoo wrote, to replace. "
+            f"Received: --output {folder}, which holds other files. Choose a folder inside it."
+        )
 
 
 def _folder_beside(path: Path) -> Path:
