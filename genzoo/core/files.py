@@ -10,7 +10,7 @@ from pathlib import Path
 from genzoo.core.errors import DataError, GenzooError, OutputExistsError
 
 # one of these lies in every folder that a command writes
-_WRITTEN = ("metrics.json", "results.json", "saved_model.pb")
+_WRITTEN = ("metrics.json", "results.json", "saved_model.pb", "scores.csv")
 
 
 def check_output(path: str | os.PathLike, overwrite: bool, *, is_file: bool = False) -> Path:
