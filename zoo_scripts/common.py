@@ -159,10 +159,11 @@ def load_data(arguments: argparse.Namespace, seed: int, **options: Any) -> Any:
     return data
 
 
-def load_saved_data(arguments: argparse.Namespace, card: dict[str, Any]) -> tuple[Any, int]:
+def load_saved_data(
+    arguments: argparse.Namespace, model: Any, card: dict[str, Any]
+) -> tuple[Any, int]:
     """Load the data of a saved model, by its card where --data names none; return the seed too."""
     from genzoo.core.errors import InvalidInputError
-    from genzoo.core.registry import model_class
 
     seed = arguments.seed if arguments.seed is not None else card.get("seed", 0)
     options = {}
@@ -172,9 +173,7 @@ def load_saved_data(arguments: argparse.Namespace, card: dict[str, Any]) -> tupl
         raise InvalidInputError(
             "Expected --data, since the model does not say its own. Received: none"
         )
-    if "model" in card:
-        options["pairs"] = model_class(card["model"]).pairs_context
-    return load_data(arguments, seed, **options), seed
+    return load_data(arguments, seed, **{**options, "pairs": model.pairs_context}), seed
 
 
 def add_saved_argument(parser: argparse.ArgumentParser) -> None:

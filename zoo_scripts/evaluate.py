@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     saved = find_saved(arguments.model)
     model, trained = load_model(saved), saved_card(saved)
-    data, _ = load_saved_data(arguments, trained)
+    data, _ = load_saved_data(arguments, model, trained)
     described = {"model": arguments.model, "data": data.name, "num_samples": arguments.num_samples}
     scores = score_test(model, data, num_samples=arguments.num_samples)
     print(json.dumps({**described, **scores}, indent=2))

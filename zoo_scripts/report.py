@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
     for file in (output, test):
         check_output(file, arguments.overwrite, is_file=True)
     model, card = load_model(saved), saved_card(saved)
-    data, seed = load_saved_data(arguments, card)
+    data, seed = load_saved_data(arguments, model, card)
     page = genzoo.reports.report(model, data, card=card, seed=seed)
     with replaced_file(output) as file:
         file.write_text(page, encoding="utf-8")

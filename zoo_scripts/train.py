@@ -192,7 +192,7 @@ def _choose_output(arguments) -> Path:
             return output
         # the latest that was begun, else a first one
         form = re.compile(rf"{re.escape(base.name)}(-\d+)?(\.training)?")
-        made = [path for path in base.parent.glob(f"{base.name}*") if form.fullmatch(path.name)]
+        made = [path for path in base.parent.glob("*") if form.fullmatch(path.name)]
         if not made:
             return output
         latest = max(made, key=lambda path: path.stat().st_mtime)
