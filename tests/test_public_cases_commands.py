@@ -143,7 +143,7 @@ def test_a_longer_run_goes_on_from_the_last_weights_not_from_the_best(tmp_path):
 
 
 def test_a_refused_run_leaves_nothing_in_the_way_and_a_file_gets_a_line_an_epoch(tmp_path):
-    np.savetxt(tmp_path / "holes.csv", [[1.0, np.nan]] * 40, delimiter=",")
+    np.savetxt(tmp_path / "holes.csv", [[1.5, np.nan], [2.5, 3.5]] * 20, delimiter=",")
     command = ("train", "nice", *TINY[:4], "--epochs", 3, "--output", "run")
     refused = run(*command, "--data", "holes.csv", cwd=tmp_path)
     assert refused.returncode == 2
