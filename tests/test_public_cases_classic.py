@@ -287,3 +287,45 @@ def test_zeros_and_ones_of_any_type_are_binary(kind):
     model = fitted(x.astype("float32"))
     with pytest.raises(genzoo.GenzooError, match=r"whole numbers.*0\.5"):
         model.log_prob(0.5 * x)
+
+
+def test_integers_asked_of_real_sequences_get_no_noise():
+    model = genzoo.HiddenMarkovModel((1,), num_states=2, dtype="float64")
+    chain = {name: COIN[name] for name in ("startprob", "transmat")}
+    model.set_parameters(**chain, means=[[0.0], [3.0]], covariances=[[[1.0]], [[2.0]]])
+    x = np.array([[[0], [3], [1], [2]]])
+    theirs = model.to_hmmlearn()
+    assert model.log_prob(x)[0] == pytest.approx(theirs.score(x[0]), rel=1e-12)
+    np.testing.assert_allclose(model.predict_proba(x)[0], theirs.predict_proba(x[0]), rtol=1e-9)
+    for other in (-model.evaluate(x, verbose=0), float(model(x)[0])):
+        assert other == pytest.approx(theirs.score(x[0]), rel=1e-6)
+
+
+def test_a_topology_holds_for_parameters_set_by_hand():
+    model = coins(topology="left_right")
+    with pytest.raises(genzoo.GenzooError, match="left_right"):
+        model.set_parameters(**COIN)
+    with pytest.raises(genzoo.GenzooError, match="left_right"):
+        coins(topology="left_right", parameters_init=COIN)
+
+
+def test_multinomial_parameters_set_by_hand_learn_their_trials():
+    model = genzoo.HiddenMarkovModel((2,), num_states=2, emission="multinomial")
+    chain = {name: COIN[name] for name in ("startprob", "transmat")}
+    model.set_parameters(**chain, emissionprob=[[0.5, 0.5], [0.1, 0.9]])
+    with pytest.raises(genzoo.GenzooError, match="num_trials"):
+        model.forecast([[[1, 3]]], 2)
+    model.fit(np.random.default_rng(0).multinomial(4, [0.5, 0.5], (5, 10)), epochs=1, verbose=0)
+    assert (model.sample(3, length=5, seed=0).sum(axis=-1) == 4).all()
+    np.testing.assert_allclose(model.forecast([[[1, 3]]], 2).mean.sum(axis=-1), 4, rtol=1e-5)
+
+
+def test_masked_sequences_are_missing_ones():
+    random = np.random.default_rng(0)
+    x = np.ma.masked_array(random.normal(size=(20, 2)), mask=random.random((20, 2)) < 0.2)
+    x.data[x.mask] = 1e36
+    model = genzoo.HiddenMarkovModel((2,), num_states=2, seed=0)
+    model.fit(x, epochs=1, verbose=0)
+    exact = model.log_prob([x.filled(np.nan)])
+    for same in ([x], x, x[None]):
+        np.testing.assert_array_equal(model.log_prob(same), exact)

@@ -244,14 +244,22 @@ class HiddenChain(EMModel):
             checks.check_name(name, shapes, f"parameter of {source}")
             array = checks.check_numbers(value, name)
             if array.shape != shapes[name] or not np.isfinite(array).all():
+                shown = f" of shape {array.shape}"
+                if array.shape == shapes[name]:
+                    shown = f"={value!r}"
                 raise InvalidInputError(
-                    f"Expected {name} of finite numbers, shape {shapes[name]}. Received: {name} of "
-                    f"shape {array.shape}"
+                    f"Expected {name} of finite numbers, shape {shapes[name]}. "
+                    f"Received: {name}{shown}"
                 )
             if name in _SIMPLEX and (array.min() < 0 or abs(array.sum(-1) - 1).max() > 1e-4):
                 raise InvalidInputError(
                     f"Expected {name} of probabilities that sum to 1 along the last axis. "
                     f"Received: {name}={value!r}"
+                )
+            if name == "transmat" and array[~self._transitions_allowed()].any():
+                raise InvalidInputError(
+                    f"Expected transmat of zeros where topology={self.topology!r} allows no "
+                    f"transition. Received: transmat={value!r}"
                 )
             if name == "rates" and array.min() < 0:
                 raise InvalidInputError(f"Expected rates of at least 0. Received: {name}={value!r}")
@@ -300,11 +308,6 @@ class HiddenChain(EMModel):
         if wanted:
             given.update(self._emission.start(rows, times, random))
         given.update(self._moved(self.parameters_init, -1.0))
-        if (np.asarray(given["transmat"])[~allowed] > 0).any():
-            raise InvalidInputError(
-                f"Expected transmat of zeros where topology={self.topology!r} allows no "
-                f"transition. Received: transmat={given['transmat']!r}"
-            )
         self._assign(given)
 
     def _start_rows(self, batches: Callable[[], Iterator[Batch]]) -> tuple[np.ndarray, np.ndarray]:

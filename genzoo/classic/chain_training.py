@@ -87,7 +87,7 @@ class TrainableChain(HiddenChain):
         lengths = tf.fill(shape[:1], shape[1]) if lengths is None else tf.cast(lengths, tf.int32)
         inside = tf.sequence_mask(lengths, shape[1])
         if not x.dtype.is_floating:
-            if not self._emission.counts:
+            if not self._emission.counts and self.data_spec.is_integer:
                 x = self.to_model(x)
                 x = sequences.dequantized_batch(x, lengths, noise_seed(0, 0), 0, self.float_dtype)
             return function(x, lengths, inside)
@@ -191,10 +191,14 @@ class TrainableChain(HiddenChain):
                 trials, observed = trials + float(x.sum()), observed + int(batch["mask"].sum())
         spec = self._spec_of(moments)
         self.sequence_length_ = max(round(steps / count), 1)
+        self._learn_trials(trials, observed)
+        return spec
+
+    def _learn_trials(self, trials: float, observed: int) -> None:
+        """Take the mean number of trials of a step, where none was given."""
         if self.num_trials is None and self.emission == "multinomial":
             self.num_trials_ = max(round(trials / max(observed, 1)), 1)
             self._make_emission()
-        return spec
 
     def _count_observed(self, moments, x, mask) -> None:
         lead = x.ndim - len(self.event_shape)
@@ -217,7 +221,8 @@ class TrainableChain(HiddenChain):
     def _to_floats(self, data: SequenceData, seed: tf.Tensor) -> SequenceData:
         """Return the data with noise added to integers that stand for real numbers."""
         steps = data.rows["x"]
-        if steps.dtype.kind == "f" or self._emission.counts:
+        floats = steps.dtype.kind == "f" or not self.data_spec.is_integer
+        if floats or self._emission.counts:
             return data
         own = self.to_model(steps).numpy()
         return data.with_steps(sequences.dequantized(own, seed, self.float_dtype))
@@ -345,6 +350,7 @@ class TrainableChain(HiddenChain):
             batch_size = data.usual_batch_size(self._emission.values_a_step)
         if self.sequence_length_ is None and isinstance(data, SequenceData):
             self.sequence_length_ = max(round(data.lengths.mean()), 1)
+            self._learn_trials(float(data.rows["x"].sum()), int(data.mask.sum()))
         arguments.update(batch_size=batch_size, steps_per_epoch=steps_per_epoch)
         if self.data_spec is not None:
             return self._run(data, validation_data=validation_data, **arguments)

@@ -280,6 +280,7 @@ class HiddenMarkovModel(TrainableChain):
         """
         steps = checks.check_int(steps, "steps")
         num_samples = checks.check_int(num_samples, "num_samples", minimum=0)
+        self._check_trials()
         data, batch_size = self._real_sequences("forecast", x, lengths, mask, batch_size)
         data = self._to_floats(data, noise_seed(0, 0))
         parts = self._map("filter", self._last_filtered, data, batch_size)
@@ -379,7 +380,7 @@ class HiddenMarkovModel(TrainableChain):
     def _check_trials(self):
         if self.emission == "multinomial" and self.num_trials_ is None:
             raise InvalidInputError(
-                "Expected num_trials to sample from a multinomial model that has seen no data. "
+                "Expected num_trials of a multinomial model that has seen no data. "
                 "Received: num_trials=None"
             )
 
