@@ -106,7 +106,7 @@ class DivergenceGuard(keras.callbacks.Callback):
         late = min(self._losses[len(self._losses) // 2 :], default=-np.inf)
         if late > self._lowest + self._rise():
             self._take_back(f"the loss rose from {self._lowest:.4g} to {late:.4g}", "")
-        elif self._losses:
+        elif self._count:
             self._lowest = min(self._lowest, self._total / self._count)
 
     def _follow(self, count: int, logs: dict[str, Any]) -> bool:
