@@ -15,6 +15,7 @@ from zoo_scripts.common import (
     add_data_arguments,
     add_run_arguments,
     load_data,
+    model_name,
     output_folder,
     parse_options,
     positive,
@@ -24,7 +25,7 @@ from zoo_scripts.common import (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_data_arguments(parser, default="digits")
-    parser.add_argument("--model", default="gaussian_mixture", metavar="MODEL")
+    parser.add_argument("--model", type=model_name, default="gaussian_mixture", metavar="MODEL")
     parser.add_argument(
         "--labels", type=positive, default=20, metavar="N", help="labelled rows a class; default 20"
     )

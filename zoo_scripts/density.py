@@ -19,6 +19,7 @@ from zoo_scripts.common import (
     add_data_arguments,
     add_run_arguments,
     load_data,
+    model_name,
     output_folder,
     parse_options,
     positive,
@@ -33,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--models",
         nargs="+",
+        type=model_name,
         default=list(_MODELS),
         metavar="MODEL",
         help=f"models with a likelihood; default {' '.join(_MODELS)}",
