@@ -329,3 +329,15 @@ def test_masked_sequences_are_missing_ones():
     exact = model.log_prob([x.filled(np.nan)])
     for same in ([x], x, x[None]):
         np.testing.assert_array_equal(model.log_prob(same), exact)
+
+
+@pytest.mark.parametrize("kind", ["full", "tied"])
+def test_covariances_set_by_hand_are_symmetric(kind):
+    """A Cholesky factorisation reads one half, and would take this one for the identity."""
+    model = genzoo.HiddenMarkovModel((2,), num_states=2, covariance_type=kind)
+    half = np.array([[1.0, 0.9], [0.0, 1.0]])
+    chain = {name: COIN[name] for name in ("startprob", "transmat")}
+    with pytest.raises(genzoo.GenzooError, match="symmetric"):
+        model.set_parameters(
+            **chain, means=np.zeros((2, 2)), covariances=half if kind == "tied" else [half, half]
+        )

@@ -261,6 +261,12 @@ class HiddenChain(EMModel):
                     f"Expected transmat of zeros where topology={self.topology!r} allows no "
                     f"transition. Received: transmat={value!r}"
                 )
+            if name == "covariances" and self.covariance_type in ("full", "tied"):
+                other = np.swapaxes(array, -1, -2)
+                if not np.allclose(array, other, rtol=1e-5, atol=1e-7 * np.abs(array).max()):
+                    raise InvalidInputError(
+                        f"Expected covariances that are symmetric. Received: {name}={value!r}"
+                    )
             if name == "rates" and array.min() < 0:
                 raise InvalidInputError(f"Expected rates of at least 0. Received: {name}={value!r}")
             checked[name] = array.tolist()

@@ -265,7 +265,8 @@ def _inverse(factor: tf.Tensor) -> tf.Tensor:
 
 def _refuse_singular():
     raise InvalidInputError(
-        "Expected covariances that are positive definite. Received: a component that collapsed "
-        "onto too few or identical rows. Increase reg_covar, use fewer components, or choose "
-        "covariance_type='diag' or 'tied'."
+        "Expected covariances that are positive definite. Received: others. In training a "
+        "component collapses onto too few or identical rows: increase reg_covar, use fewer "
+        "components, or choose covariance_type='diag' or 'tied'. Those set by hand are to have "
+        "variances above 0."
     )
