@@ -465,10 +465,18 @@ def like_frame(X: Any, values: Sequence[Any], index: Any = None) -> Any:
         values = [part.tolist() if hasattr(part, "tolist") else part for part in values]
         return type(X)(dict(zip(X.columns, values, strict=True)), schema=X.schema)
     parts = [
-        type(old)(new, index=index, dtype=object).astype(old.dtype)
+        _in_dtype(type(old)(new, index=index, dtype=object), old.dtype)
         for old, new in zip(columns_of(X), values, strict=True)
     ]
     return type(X)(dict(zip(X.columns, parts, strict=True)), index=index)
+
+
+def _in_dtype(part: Any, dtype: Any) -> Any:
+    try:
+        return part.astype(dtype)
+    except (TypeError, ValueError):
+        # pandas takes text that is missing throughout for floats
+        return part.infer_objects()
 
 
 def append(X: Any, values: Sequence[list[Any]]) -> Any:
