@@ -87,16 +87,13 @@ class ContextSpec:
             return tf.TensorSpec([None], tf.int32, name="context")
         return tf.TensorSpec([None, self.context_dim], self.row_dtype, name="context")
 
-    def check(
-        self, context: Any, n: int, model: str, *, broadcast: bool = False
-    ) -> np.ndarray | None:
+    def check(self, context: Any, n: int, model: str) -> np.ndarray | None:
         """Return the context of `n` rows, checked.
 
         Args:
-            context: Labels [n] or vectors [n, context_dim].
+            context: Labels [n] or vectors [n, context_dim], or one of them for all rows.
             n: Number of rows.
             model: Name of the model, for messages.
-            broadcast: Whether one label or vector may stand for all rows.
         """
         if not self.size:
             if context is not None:
@@ -117,8 +114,8 @@ class ContextSpec:
                 "Received: context=None"
             )
         if self.num_classes is not None:
-            return self._check_labels(context, n, broadcast)
-        one_for_all = broadcast and len(context) == self.context_dim and np.ndim(context) == 1
+            return self._check_labels(context, n)
+        one_for_all = np.ndim(context) == 1 and len(context) == self.context_dim
         vectors = check_array([context] if one_for_all else context, (self.context_dim,), "context")
         if one_for_all:
             vectors = np.broadcast_to(vectors, (n, self.context_dim))
@@ -126,10 +123,10 @@ class ContextSpec:
         # what the columns need is known once they are seen
         return np.ascontiguousarray(vectors, np.float64 if self.mean is None else self.row_dtype)
 
-    def _check_labels(self, context: Any, n: int, broadcast: bool) -> np.ndarray:
+    def _check_labels(self, context: Any, n: int) -> np.ndarray:
         refuse_masked(context, "context")
         labels = np.asarray(context)
-        if broadcast and labels.ndim == 0:
+        if labels.ndim == 0:
             labels = np.full(n, labels)
         whole = labels.dtype.kind in "iu" and labels.ndim == 1 and labels.size
         if not whole or labels.min() < 0 or labels.max() >= self.num_classes:

@@ -134,7 +134,7 @@ class DensityModel(GenerativeModel):
 
         Args:
             x: Array [n, *event_shape].
-            context: As in `fit`, for conditional models.
+            context: As in `sample`, for conditional models.
             num_samples: For bounds: draws K of the importance-weighted bound (Burda, Grosse and
                 Salakhutdinov 2016), which tightens as K grows. Exact models need one.
             batch_size: Rows at a time on each replica; it does not change the result.
@@ -145,7 +145,8 @@ class DensityModel(GenerativeModel):
 
         Raises:
             NotFittedError: Before `fit` or `adapt`.
-            InvalidInputError: For data unlike those of `fit`.
+            InvalidInputError: For data unlike those of `fit`; in a `tf.function`, or under a tape
+                that watches `x`: there call the model itself, or `distribution().log_prob(x)`.
         """
         num_samples = checks.check_int(num_samples, "num_samples")
         if self.likelihood.kind == "exact":
@@ -195,6 +196,12 @@ class DensityModel(GenerativeModel):
             log_joint = np.stack(log_joint, axis=1).astype(np.float64) + np.log(prior / prior.sum())
         odds = np.exp(log_joint - log_joint.max(axis=1, keepdims=True))
         return odds / odds.sum(axis=1, keepdims=True)
+
+    def _graph_remedy(self):
+        return (
+            "Call the model itself there, model(x), which gives the training objective of each row "
+            "(for exact models log p(x)), or compose distribution(), for models that have one."
+        )
 
     def diagnose(self, x: Any, *, context: Any = None) -> dict[str, Any]:
         """Return what a report should say of this model beside its likelihood, by name.

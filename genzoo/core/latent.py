@@ -15,8 +15,8 @@ PATHS = ("spherical", "linear")
 class LatentModel:
     """Mixin of density models with a way from the data to points z and a way back.
 
-    A subclass implements `latent_shape`, `_encode(x, context, first_row)` and
-    `_decode(z, context)`, in graph.
+    A subclass implements `latent_shape` and, in graph, `_encode(x, context, first_row)`,
+    `_decode(z, context)` and `_draw_latent(n, context, temperature, seed)`.
     """
 
     @property
@@ -29,6 +29,27 @@ class LatentModel:
 
     def _decode(self, z, context) -> tf.Tensor:
         raise NotImplementedError
+
+    def _draw_latent(self, n, context, temperature, seed) -> tf.Tensor:
+        raise NotImplementedError
+
+    def sample_latent(
+        self,
+        n: int,
+        *,
+        context: Any = None,
+        temperature: float = 1.0,
+        seed: int | None = None,
+    ) -> np.ndarray:
+        """Draw points of the latent space where samples come from, [n, *latent_shape].
+
+        From the prior of a VAE, learned or not, the base of a flow, the noise of a GAN.
+
+        Args:
+            n, context, temperature, seed: As of `sample`.
+        """
+        name = ("sample_latent",)
+        return self._map_draws(name, self._draw_latent, n, context, temperature, seed)
 
     def encode(self, x: Any, *, context: Any = None, batch_size: int | None = None) -> np.ndarray:
         """Return the point in latent space of each row, [n, *latent_shape].
@@ -66,7 +87,7 @@ class LatentModel:
             num_steps: Points on the way, both ends included; at least 2.
             path: `"spherical"`, along a great circle, so that the points on the way are as far
                 from the origin as samples are (White 2016); or `"linear"`.
-            context: As in `fit`, for conditional models, the same along the way.
+            context: As in `sample`, for conditional models, the same along the way.
 
         Returns:
             Array [n, num_steps, *event_shape] in the kind of the data.
@@ -78,7 +99,7 @@ class LatentModel:
                 f"Received: start of {len(z0)} rows, end of {len(z1)} rows"
             )
         points = path_between(z0, z1, num_steps, path)
-        if context is not None:
+        if np.ndim(context) > (self.num_classes is None):
             context = np.repeat(np.asarray(context), points.shape[1], axis=0)
         way = self.decode(points.reshape(-1, *self.latent_shape), context=context)
         return way.reshape(*points.shape[:2], *self.event_shape)

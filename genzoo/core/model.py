@@ -15,6 +15,7 @@ from genzoo.core.numbers import as_native
 from genzoo.core.random import make_seed
 from genzoo.core.replicas import PartFunction
 from genzoo.core.saved_model import write_saved_model
+from genzoo.core.tracing import is_watched
 from genzoo.core.training import TrainableModel
 
 _SAMPLES_AT_A_TIME = 1024
@@ -58,13 +59,21 @@ class GenerativeModel(TrainableModel):
 
     def _draw(self, n, context, temperature, seed, **options: Any) -> np.ndarray:
         """Do as `sample`, with options that a model's `_sample` takes beside."""
+
+        def sample(n, context, temperature, seed):
+            return self.data_spec.to_data(self._sample(n, context, temperature, seed, **options))
+
+        name = ("sample", *sorted(options.items()))
+        return self._map_draws(name, sample, n, context, temperature, seed)
+
+    def _map_draws(self, name, function, n, context, temperature, seed) -> np.ndarray:
+        """Return what `function(n, context, temperature, seed)` draws, a chunk at a time."""
         n = checks.check_int(n, "n")
         temperature = checks.check_number(temperature, "temperature")
-        self._check_fitted("sample")
+        self._check_outside(name[0])
         seed = self._draw_seed(seed)
-        encoded = self.context_spec.check(context, n, self._class_name(), broadcast=True)
-        name = ("sample", *sorted(options.items()))
-        graph = self._graphs.get(name, lambda: self._sample_graph(options))
+        encoded = self.context_spec.check(context, n, self._class_name())
+        graph = self._graphs.get(name, lambda: self._draw_graph(function))
         temperature = tf.constant(temperature, self.float_dtype)
 
         def parts():
@@ -77,20 +86,19 @@ class GenerativeModel(TrainableModel):
 
         return np.concatenate(list(graph.run(self.distribute_strategy, parts())))
 
-    def _sample_graph(self, options):
+    def _draw_graph(self, function):
         signature = [
             tf.TensorSpec([], tf.int32),
             tf.TensorSpec([], self.float_dtype),
             tf.TensorSpec([2], tf.int32),
         ]
 
-        def sample(n, temperature, seed, context=None):
-            x = self._sample(n, self.encode_context(context), temperature, seed, **options)
-            return self.data_spec.to_data(x)
+        def draw(n, temperature, seed, context=None):
+            return function(n, self.encode_context(context), temperature, seed)
 
         if self.context_size:
             signature.append(self.context_spec.signature())
-        return PartFunction(sample, signature)
+        return PartFunction(draw, signature)
 
     def _sample(self, n, context, temperature, seed) -> tf.Tensor:
         """Hook, in graph: `n` samples as the model's own real numbers, [n, *event_shape]."""
@@ -158,8 +166,28 @@ class GenerativeModel(TrainableModel):
 
     # Rows
 
-    def _door_rows(self, method, x, context, batch_size) -> tuple[ArrayData, int]:
+    def _check_outside(self, method: str, *given: Any) -> None:
+        """Refuse what a method that returns NumPy cannot do: stand in a graph, or pass a gradient.
+
+        Args:
+            method: Its name.
+            *given: The data that it was given.
+        """
         self._check_fitted(method)
+        where = "a tf.function" if not tf.executing_eagerly() else None
+        if where is None and is_watched(*given):
+            where = "a tf.GradientTape that watches its input"
+        if where is not None:
+            raise InvalidInputError(
+                f"Expected {method}() outside of graphs and tapes: it returns NumPy arrays, which "
+                f"pass no gradient. Received: a call inside {where}. {self._graph_remedy()}"
+            )
+
+    def _graph_remedy(self) -> str:
+        return f"Call the model itself there: model(x) is what {type(self).__name__} trains."
+
+    def _door_rows(self, method, x, context, batch_size) -> tuple[ArrayData, int]:
+        self._check_outside(method, x, context)
         if isinstance(x, tf.data.Dataset):
             raise InvalidInputError(
                 f"Expected an array x in {method}(). Received: a tf.data.Dataset. "
@@ -236,9 +264,9 @@ class GenerativeModel(TrainableModel):
             function: In graph, of `z` and the encoded context.
             z: Array [n, *shape].
             shape: Shape of a row of z.
-            context: As in `fit`, for conditional models.
+            context: As in `sample`, for conditional models.
         """
-        self._check_fitted(name)
+        self._check_outside(name, z, context)
         z = checks.check_array(z, shape, "z").astype(self.float_dtype)
         checked = self.context_spec.check(context, len(z), self._class_name())
 

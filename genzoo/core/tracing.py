@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 PURPOSES = ("training", "inference", "export")
@@ -52,6 +53,21 @@ def retraced_quietly(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _is_no_retracing(record: logging.LogRecord) -> bool:
     return "triggered tf.function retracing" not in record.getMessage()
+
+
+def is_watched(*values: Any) -> bool:
+    """Return whether a `tf.GradientTape` records what becomes of one of these."""
+    try:
+        from tensorflow.python.eager import record
+    except ImportError:
+        # TensorFlow has no public name for it: without it a gradient is None without a word
+        return False
+    tensors = [
+        tf.convert_to_tensor(v)
+        for v in values
+        if tf.is_tensor(v) or isinstance(v, (tf.Variable, keras.Variable))
+    ]
+    return bool(tensors) and record.should_record_backprop(tensors)
 
 
 class Compiled:

@@ -263,6 +263,9 @@ class Flow(LatentModel, DensityModel):
         noise = self.base_distribution(temperature).sample(n, seed=seed)
         return self._own_bijector(context).forward(noise)
 
+    def _draw_latent(self, n, context, temperature, seed):
+        return self.base_distribution(temperature).sample(n, seed=seed)
+
     def _encode(self, x, context, first_row):
         # integers by the middle of their bins, so that floor() leads back to them
         real = tf.cast(x, self.float_dtype) + (0.5 if self.data_spec.is_integer else 0.0)

@@ -389,10 +389,14 @@ class GAN(InvertedModel, AdversarialModel):
 
     def _sample(self, n, context, temperature, seed, truncation=None):
         if truncation is None:
-            z = normal_rows(n, self.latent_shape, seed, dtype=self.float_dtype)
+            z = self._draw_latent(n, context, temperature, seed)
         else:
             z = _truncated_rows(n, self.latent_shape, seed, truncation, self.float_dtype)
-        return self.scaling.to_data(self._generate(temperature * z, context))
+            z *= temperature
+        return self.scaling.to_data(self._generate(z, context))
+
+    def _draw_latent(self, n, context, temperature, seed):
+        return temperature * normal_rows(n, self.latent_shape, seed, dtype=self.float_dtype)
 
     def _decode(self, z, context):
         return self.data_spec.to_data(self.scaling.to_data(self._generate(z, context)))

@@ -53,16 +53,13 @@ class ImageContext:
         """Return the spec of checked images."""
         return tf.TensorSpec([None, *self.shape], self.row_dtype, name="context")
 
-    def check(
-        self, context: Any, n: int | None, model: str, *, broadcast: bool = False
-    ) -> np.ndarray:
+    def check(self, context: Any, n: int | None, model: str) -> np.ndarray:
         """Return images to translate, checked.
 
         Args:
-            context: Images [n, *shape].
-            n: Number of rows; `None` for any.
+            context: Images [n, *shape], or one of them for all rows.
+            n: Number of rows; `None` for as many as there are images.
             model: Name of the model, for messages.
-            broadcast: Whether one image may stand for all rows.
         """
         if context is None:
             raise InvalidInputError(
@@ -71,7 +68,7 @@ class ImageContext:
             )
         refuse_masked(context, "the images to translate")
         images = np.asarray(context)
-        if broadcast and images.shape == self.shape:
+        if n is not None and images.shape == self.shape:
             images = np.broadcast_to(images, (n, *self.shape))
         images = check_array(images, self.shape, "the images to translate")
         if images.dtype.kind == "f":

@@ -108,7 +108,14 @@ class Translation(AdversarialModel):
                     f"Received: element_spec={x.element_spec}"
                 )
             swapped = x.map(lambda x, y: (y, x))
-            return StreamData(swapped, self.event_shape, True, batch_size, steps)
+            return StreamData(
+                swapped,
+                self.event_shape,
+                True,
+                batch_size,
+                steps,
+                context_spec=self.context_spec,
+            )
         if context is None:
             raise InvalidInputError(
                 f"Expected images y beside the images x for {type(self).__name__}. Received: "

@@ -52,8 +52,6 @@ def density(
         np.linspace(a, b, resolution) for a, b in zip(low - margin, high + margin, strict=True)
     ]
     grid = np.stack(np.meshgrid(*sides), axis=2).reshape(-1, 2)
-    if context is not None:
-        context = np.repeat(np.asarray(context)[None], len(grid), axis=0)
     values = model.log_prob(grid, context=context).reshape(resolution, resolution)
     values = np.maximum(values, values.max() - _FLOOR)
     ax = own_axes(ax, (5.5, 5.0))

@@ -1,20 +1,22 @@
 """Pictures of latent spaces."""
 
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 
-from genzoo.core.checks import check_int, check_seed
+from genzoo.core.checks import check_int
 from genzoo.core.errors import InvalidInputError
 from genzoo.core.latent import path_between
 from genzoo.plotting.samples import image_grid
+
+_GRID_DRAWS = 10_000
 
 
 def manifold(model: Any, *, columns: int = 20, context: Any = None, ax: Any = None) -> Any:
     """Draw what a grid of latent points decodes to, the first latent value from left to right.
 
-    The grid is even in probability under the standard normal, from 5% to 95% on each axis.
+    On each axis the grid is even in probability, from 5% to 95%, where the model's samples come
+    from: by quantiles of 10,000 draws of `sample_latent`.
 
     Args:
         model: A fitted model on images with `decode` and a latent space of 2 dimensions.
@@ -34,12 +36,11 @@ def manifold(model: Any, *, columns: int = 20, context: Any = None, ax: Any = No
             "Expected a model on images with a latent space of 2 dimensions. Received: "
             f"{type(model).__name__} with latent_shape={shape}, event_shape={model.event_shape}"
         )
-    normal = NormalDist()
-    line = np.array([normal.inv_cdf(p) for p in np.linspace(0.05, 0.95, columns)])
-    first, second = np.meshgrid(line, line[::-1])
+    columns = check_int(columns, "columns")
+    drawn = model.sample_latent(_GRID_DRAWS, context=context, seed=0)
+    across, up = np.quantile(drawn, np.linspace(0.05, 0.95, columns), axis=0).T
+    first, second = np.meshgrid(across, up[::-1])
     points = np.stack([first.ravel(), second.ravel()], axis=1)
-    if context is not None:
-        context = np.repeat(np.asarray(context)[None], len(points), axis=0)
     return image_grid(model.decode(points, context=context), columns=columns, ax=ax)
 
 
@@ -53,7 +54,7 @@ def interpolations(
     seed: int = 0,
     ax: Any = None,
 ) -> Any:
-    """Draw ways between random latent points, one a row.
+    """Draw ways between latent points that samples come from, one a row.
 
     Args:
         model: A fitted model on images with `decode`.
@@ -61,7 +62,7 @@ def interpolations(
         columns: Images on a way, both ends included.
         path: `"spherical"` or `"linear"`, as of `LatentModel.interpolate`.
         context: One label or vector for all, for conditional models.
-        seed: Fixes the points, standard normal.
+        seed: Fixes the points, those of `sample_latent`.
         ax: Matplotlib axes to draw on.
 
     Returns:
@@ -77,9 +78,6 @@ def interpolations(
             f"{type(model).__name__} with event_shape={model.event_shape}"
         )
     rows = check_int(rows, "rows")
-    random = np.random.default_rng(check_seed(seed))
-    start, end = random.standard_normal((2, rows, *shape))
+    start, end = np.split(model.sample_latent(2 * rows, context=context, seed=seed), 2)
     points = path_between(start, end, columns, path).reshape(-1, *shape)
-    if context is not None:
-        context = np.repeat(np.asarray(context)[None], len(points), axis=0)
     return image_grid(model.decode(points, context=context), columns=columns, ax=ax)

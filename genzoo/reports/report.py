@@ -214,7 +214,7 @@ def _inside(model, data, context) -> str:
     latent = getattr(model, "latent_shape", None)
     if len(model.event_shape) == 3 and latent is not None and context is None:
         drawn = plotting.interpolations(model, rows=6)
-        parts.append(picture(drawn, "Ways between random points of the latent space."))
+        parts.append(picture(drawn, "Ways between points of the latent space, drawn as samples are."))
         if latent == (2,):
             parts.append(picture(plotting.manifold(model), "What the latent plane decodes to."))
         if hasattr(model, "reconstruct"):
