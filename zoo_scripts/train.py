@@ -443,17 +443,21 @@ def _scores(model, data, context) -> dict[str, Any]:
     }
 
 
-def reached(model, data, context) -> dict[str, float]:
-    """Return density and coverage of up to 1,000 test rows by as many samples, by their values."""
-    from genzoo.metrics import density_and_coverage
+def reached(model, data, context) -> dict[str, Any]:
+    """Return density and coverage of up to 1,000 test rows by as many samples, by their values.
+
+    Those of tables are standardised.
+    """
+    from genzoo.metrics import ValueFeatures, density_and_coverage
 
     n = min(1000, len(data.x_test), 1000 if context is None else len(context))
     if n < 10:
         return {}
     real = data.x_test[:n]
     samples = model.sample(n, context=None if context is None else context[:n], seed=0)
-    density, coverage = density_and_coverage(real, samples)
-    return {"density": density, "coverage": coverage}
+    features = ValueFeatures(data.x_train)
+    density, coverage = density_and_coverage(features(real), features(samples))
+    return {"density": density, "coverage": coverage, "compared_by": features.compared_by}
 
 
 def _peak_memory() -> int | None:
@@ -517,7 +521,8 @@ def _report(metrics, output, arguments) -> None:
     test = metrics["test"]
     if "coverage" in test:
         print(
-            f"test: samples reach {test['coverage']:.1%} of the rows, density {test['density']:.2f}"
+            f"test: samples reach {test['coverage']:.1%} of the rows, density "
+            f"{test['density']:.2f}, by {test['compared_by']}"
         )
     elif test:
         kind = test["likelihood_kind"].replace("_", " ")

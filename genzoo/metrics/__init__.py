@@ -1,7 +1,12 @@
 """Figures of merit."""
 
 from genzoo.metrics.coverage import density_and_coverage, mode_coverage, precision_and_recall
-from genzoo.metrics.features import ClassifierFeatures, InceptionFeatures, KerasFeatures
+from genzoo.metrics.features import (
+    ClassifierFeatures,
+    InceptionFeatures,
+    KerasFeatures,
+    ValueFeatures,
+)
 from genzoo.metrics.frechet import extrapolated_frechet_distance, frechet_distance
 from genzoo.metrics.inception import InceptionScore, inception_score
 from genzoo.metrics.kernel import kernel_distance, maximum_mean_discrepancy
@@ -16,6 +21,7 @@ __all__ = [
     "InceptionScore",
     "KerasFeatures",
     "Moments",
+    "ValueFeatures",
     "classifier_two_sample_test",
     "density_and_coverage",
     "extrapolated_frechet_distance",

@@ -7,14 +7,22 @@ import numpy as np
 from genzoo.core import checks
 from genzoo.core.errors import InvalidInputError
 
+_ROWS_AT_A_TIME = 1024
+_ROUNDING = 1e-12
+
 
 def density_and_coverage(real: Any, generated: Any, *, k: int = 5) -> tuple[float, float]:
     """Return how densely samples lie where the data do, and the share of the data they reach.
 
     Each real row has a ball to its k-th nearest real neighbour. Density: the number of balls that
-    a sample lies in, over k, in the mean (1 in expectation for a perfect model; it can exceed 1).
+    a sample lies in, over k, in the mean (1 in expectation for a perfect model; it can exceed 1);
+    where rows are equally far, as of discrete data, a ball counts for k over the rows it holds.
     Coverage: the share of balls with a sample in them (1 - 2^-k in expectation for a perfect
     model with as many samples as rows, both many).
+
+    Distances are of the values as they are: features in small units do not count beside large
+    ones, and pixels tell blurs from sharp images badly. See `ValueFeatures` for tables and
+    `ClassifierFeatures` for images.
 
     Args:
         real: Rows [n, ...] of data or features, n above k.
@@ -33,24 +41,19 @@ def density_and_coverage(real: Any, generated: Any, *, k: int = 5) -> tuple[floa
 
     Reference: Naeem et al., Reliable fidelity and diversity metrics for generative models, 2020.
     """
-    from sklearn.neighbors import NearestNeighbors
-
     k = checks.check_int(k, "k")
     real, generated = _pair(real, generated)
     if len(real) <= k:
         raise InvalidInputError(
             f"Expected real of more than k = {k} rows. Received: {len(real)} rows"
         )
-    radius = NearestNeighbors(n_neighbors=k + 1).fit(real).kneighbors(real)[0][:, k]
-    inside, reached, squares = 0, np.zeros(len(real), bool), np.square(generated).sum(axis=1)
-    for start in range(0, len(real), 1024):
-        rows = slice(start, start + 1024)
-        own = np.square(real[rows]).sum(axis=1)[:, None]
-        apart = np.sqrt(np.maximum(own + squares - 2.0 * real[rows] @ generated.T, 0.0))
-        within = apart <= radius[rows, None]
-        inside += int(within.sum())
-        reached[rows] = within.any(axis=1)
-    return inside / (k * len(generated)), float(reached.mean())
+    radius, held = _balls(real, k)
+    density, reached = 0.0, 0
+    for rows, apart, slack in _squares_apart(real, generated):
+        within = apart <= radius[rows, None] + slack
+        density += float((within.sum(axis=1) / held[rows]).sum())
+        reached += int(within.any(axis=1).sum())
+    return density / len(generated), reached / len(real)
 
 
 def precision_and_recall(real: Any, generated: Any, *, k: int = 3) -> tuple[float, float]:
@@ -59,7 +62,8 @@ def precision_and_recall(real: Any, generated: Any, *, k: int = 3) -> tuple[floa
     The reach of a set is the union of balls around its rows, each to its k-th nearest neighbour in
     the set. Precision is hurt by samples off the data, recall by data that no sample comes near.
     Both depend on the numbers of rows (more rows, smaller balls) and on outliers, whose balls
-    are large: compare figures of equal numbers; see `density_and_coverage` for more robust ones.
+    are large: compare figures of equal numbers; see `density_and_coverage` for more robust ones
+    and for what to compare rows by.
 
     Args:
         real: Rows [n, ...] of data or features, n above k.
@@ -90,15 +94,37 @@ def precision_and_recall(real: Any, generated: Any, *, k: int = 3) -> tuple[floa
 
 def _share_reached(centers: np.ndarray, rows: np.ndarray, k: int) -> float:
     """Return the share of rows inside a ball around a centre to its k-th nearest centre."""
-    from sklearn.metrics.pairwise import euclidean_distances
-    from sklearn.neighbors import NearestNeighbors
-
-    radius = NearestNeighbors(n_neighbors=k).fit(centers).kneighbors()[0][:, -1]
-    reached = 0
-    for start in range(0, len(rows), 1024):
-        apart = euclidean_distances(rows[start : start + 1024], centers)
-        reached += int((apart <= radius).any(axis=1).sum())
+    radius, _ = _balls(centers, k)
+    reached = sum(
+        int((apart <= radius + slack).any(axis=1).sum())
+        for _, apart, slack in _squares_apart(rows, centers)
+    )
     return reached / len(rows)
+
+
+def _balls(centers: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the squared distance of each centre to the k-th nearest other, and how many it holds.
+
+    These are k, or more where some are equally far.
+    """
+    radius, held = np.zeros(len(centers)), np.zeros(len(centers))
+    for rows, apart, slack in _squares_apart(centers, centers):
+        # a centre is the nearest to itself
+        radius[rows] = np.partition(apart, k, axis=1)[:, k]
+        held[rows] = (apart <= radius[rows, None] + slack).sum(axis=1) - 1
+    return radius, held
+
+
+def _squares_apart(rows: np.ndarray, others: np.ndarray) -> Any:
+    """Yield slices of rows, squared distances to the others [m, n], and the rounding of these.
+
+    Without the last the distance between equal rows is sometimes above 0 and sometimes not.
+    """
+    squares = np.square(others).sum(axis=1)
+    for start in range(0, len(rows), _ROWS_AT_A_TIME):
+        part = slice(start, start + _ROWS_AT_A_TIME)
+        both = np.square(rows[part]).sum(axis=1)[:, None] + squares
+        yield part, np.maximum(both - 2.0 * rows[part] @ others.T, 0.0), _ROUNDING * both
 
 
 def mode_coverage(samples: Any, modes: Any, radius: float) -> tuple[int, float]:

@@ -1,6 +1,7 @@
 """Features of images: what distances between sets of images are measured in."""
 
 import os
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,47 @@ from genzoo.metrics.frechet import frechet_distance
 _ROWS_AT_A_TIME = 1024
 _INCEPTION_ROWS = 32
 _INCEPTION_SIZE = (299, 299)
+_EIGHT_BITS = (0.0, 255.0)
+# what images of 8 bits exceed, unless they are nearly black
+_DARK = 64
+# fewer images may all be dark or all be bright
+_LEAST_ROWS = 10
+
+
+class ValueFeatures:
+    """The values of examples as features, where no network is at hand.
+
+    Of tables and sequences in units of their standard deviations, so that no unit outweighs the
+    others. Pixels of images share their unit and keep it: distances between them tell blurred
+    images from sharp ones badly, for which see `ClassifierFeatures`.
+
+    Args:
+        x: Examples [n, *event_shape] that tell the standard deviations, the data of training.
+
+    Attributes:
+        compared_by: What rows are compared by, in words.
+
+    Example:
+
+    >>> x = np.random.default_rng(0).normal(size=(100, 2)) * [1.0, 1000.0]
+    >>> features = genzoo.metrics.ValueFeatures(x)
+    >>> features(x).std(axis=0).round(6).tolist()
+    [1.0, 1.0]
+    """
+
+    def __init__(self, x: Any):
+        x = np.asarray(x)
+        self.compared_by, self._center, self._spread = "pixel values", 0.0, 1.0
+        if x.ndim < 4:
+            x = x.reshape(-1, *x.shape[-1:]).astype(np.float64)
+            self.compared_by = "standardised values"
+            self._center, spread = np.nanmean(x, axis=0), np.nanstd(x, axis=0)
+            self._spread = np.where(spread > 0, spread, 1.0)
+
+    def __call__(self, x: Any) -> np.ndarray:
+        """Return the values of examples, [n, values], float64."""
+        x = (np.asarray(x, np.float64) - self._center) / self._spread
+        return x.reshape(len(x), -1)
 
 
 class KerasFeatures:
@@ -75,14 +117,16 @@ class KerasFeatures:
 class InceptionFeatures(KerasFeatures):
     """The 2,048 pooled features, or the class probabilities, of Keras's InceptionV3.
 
-    Images of any size, grey or in colour, 0 to 255, are resized to 299 x 299. The network is not
-    the one that published Fréchet distances and Inception scores were made with: figures compare
-    with others made by this class.
+    Images of any size, grey or in colour, are resized to 299 x 299, large ones by the mean over
+    what becomes a pixel. The network is not the one that published Fréchet distances and
+    Inception scores were made with: figures compare with others made by this class.
 
     Args:
         weights: `"imagenet"` (downloaded by Keras, once), or a file of weights for
             `keras.applications.InceptionV3`; `None` for random ones.
         probabilities: Whether to return the 1,000 class probabilities, for `inception_score`.
+        data_range: Values of black and white, such as `(0, 1)`, `(-1, 1)` or `(0, 65535)`;
+            `None` for `(0, 255)`, and images that are plainly of another range are refused.
         batch_size: Images at a time.
 
     Raises:
@@ -96,8 +140,17 @@ class InceptionFeatures(KerasFeatures):
         weights: str | None = "imagenet",
         *,
         probabilities: bool = False,
+        data_range: tuple[float, float] | None = None,
         batch_size: int = _INCEPTION_ROWS,
     ):
+        if data_range is not None:
+            low, high = checks.check_array([data_range], (2,), "data_range")[0]
+            if not low < high:
+                raise InvalidInputError(
+                    "Expected data_range=(black, white), black below white. "
+                    f"Received: data_range={data_range!r}"
+                )
+        self.data_range = data_range
         try:
             network = keras.applications.InceptionV3(
                 include_top=probabilities,
@@ -112,17 +165,43 @@ class InceptionFeatures(KerasFeatures):
                 "use ClassifierFeatures, which trains on labelled images at hand."
             ) from None
 
+        low, high = data_range or _EIGHT_BITS
+
         def preprocess(images):
             if images.shape[-1] == 1:
                 images = np.repeat(images, 3, axis=-1)
-            resized = keras.ops.image.resize(images, _INCEPTION_SIZE, interpolation="bilinear")
-            return resized / 127.5 - 1.0
+            resized = keras.ops.image.resize(
+                images, _INCEPTION_SIZE, interpolation="bilinear", antialias=True
+            )
+            return (resized - low) / ((high - low) / 2) - 1.0
 
         super().__init__(network, preprocess=preprocess, batch_size=batch_size)
 
     @property
     def event_shape(self):
         return (None, None, None)
+
+    def __call__(self, x: Any) -> np.ndarray:
+        """Return the features of images, [n, 2048], or their class probabilities [n, 1000].
+
+        Args:
+            x: [n, height, width, 1 or 3].
+
+        Raises:
+            InvalidInputError: For images of other channels, or outside `data_range`.
+        """
+        shape = np.shape(x)
+        if len(shape) != 4 or shape[3] not in (1, 3):
+            raise InvalidInputError(
+                "Expected images (n, height, width, channels) of 1 channel (grey) or 3 (colour). "
+                f"Received: shape {shape}. Leave a fourth channel out with x[..., :3]; give grey "
+                "images one with x[..., None]."
+            )
+        x = checks.check_array(x, shape[1:])
+        if self.data_range is None:
+            _check_eight_bits(x)
+        _check_range(x, *(self.data_range or _EIGHT_BITS), slack=0.01)
+        return super().__call__(x)
 
 
 class ClassifierFeatures(KerasFeatures):
@@ -169,6 +248,7 @@ class ClassifierFeatures(KerasFeatures):
                 f"labels (n,). Received: x.shape={x.shape}, y of {y.dtype} and shape {y.shape}"
             )
         checks.check_int(epochs, "epochs")
+        checks.check_finite(x, "x")
         low, high = float(x.min()), float(x.max())
         scale = 1.0 / max(high - low, 1e-12)
         seeds = iter(range(checks.check_seed(seed), seed + 10))
@@ -177,7 +257,7 @@ class ClassifierFeatures(KerasFeatures):
             return keras.initializers.GlorotUniform(next(seeds))
 
         layers = keras.layers
-        image = keras.Input(x.shape[1:])
+        image = keras.Input(x.shape[1:], dtype=x.dtype.name)
         hidden = layers.Rescaling(scale, offset=-low * scale)(image)
         for filters in (32, 64):
             hidden = layers.Conv2D(
@@ -209,8 +289,33 @@ class ClassifierFeatures(KerasFeatures):
         super().__init__(features)
         self._probabilities = KerasFeatures(probabilities)
 
+    def __call__(self, x: Any) -> np.ndarray:
+        """Return the features of images, [n, width].
+
+        Args:
+            x: [n, height, width, channels], of the kind and range of the images of training.
+
+        Raises:
+            InvalidInputError: For images of another shape, kind or range.
+        """
+        self._check_images(x)
+        return super().__call__(x)
+
+    def _check_images(self, x):
+        """Refuse what the classifier has not learned to see."""
+        x = checks.check_array(x, np.shape(x)[1:])
+        if np.dtype(self._both.input.dtype).kind != "f" and x.dtype.kind == "f":
+            raise InvalidInputError(
+                "Expected integers, such as the images that the classifier was trained on. "
+                f"Received: x.dtype={x.dtype}. Cast x to them, in their range."
+            )
+        (scaling,) = (n for n in self._both.layers if isinstance(n, keras.layers.Rescaling))
+        low = -scaling.offset / scaling.scale
+        _check_range(x, low, low + 1 / scaling.scale, slack=0.5)
+
     def probabilities(self, x: Any) -> np.ndarray:
         """Return the classifier's probabilities, [n, classes], for `inception_score`."""
+        self._check_images(x)
         return self._probabilities(x)
 
     def save(self, filepath: str | os.PathLike) -> None:
@@ -233,3 +338,40 @@ class ClassifierFeatures(KerasFeatures):
         features.accuracy = None
         features._join(both)
         return features
+
+
+def _check_eight_bits(x: np.ndarray) -> None:
+    """Refuse images that are plainly not of 0 to 255."""
+    low, high = float(x.min()), float(x.max())
+    if x.dtype == np.uint8 or (low >= 0 and _DARK <= high <= _EIGHT_BITS[1]):
+        return
+    told = (0, 1) if low >= 0 else (-1, 1)
+    if max(high, -low) > 1:
+        told = (0, 65535) if low >= 0 and _EIGHT_BITS[1] < high <= 65535 else "(black, white)"
+    raise InvalidInputError(
+        f"Expected images from 0 to 255, or to know their range. Received: {x.dtype} images "
+        f"between {low:g} and {high:g}. Say what black and white are, with data_range={told}."
+    )
+
+
+def _check_range(x: np.ndarray, low: float, high: float, *, slack: float) -> None:
+    """Refuse images outside [low, high]; warn of those that may be of another range.
+
+    Args:
+        x: Images.
+        low, high: Black and white.
+        slack: Share of the range that they may exceed it by, on each side.
+    """
+    found, size = (float(x.min()), float(x.max())), high - low
+    if found[0] < low - slack * size or found[1] > high + slack * size:
+        raise InvalidInputError(
+            f"Expected images between {low:g} and {high:g}. Received: {x.dtype} images between "
+            f"{found[0]:g} and {found[1]:g}. Bring them to that range, or give the right one."
+        )
+    middle = (low + high) / 2
+    if len(x) >= _LEAST_ROWS and (found[1] <= middle or found[0] >= middle):
+        warnings.warn(
+            f"All of {len(x)} images lie between {found[0]:g} and {found[1]:g}, where {low:g} is "
+            f"black and {high:g} white: are they of another range?",
+            stacklevel=4,
+        )

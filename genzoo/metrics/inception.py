@@ -66,8 +66,14 @@ def inception_score(probabilities: Any, *, num_splits: int = 1) -> tuple[float, 
     (1.0, 0.0)
     """
     checks.check_int(num_splits, "num_splits")
+    probabilities = np.asarray(probabilities)
+    if probabilities.ndim and 0 < len(probabilities) < num_splits:
+        raise InvalidInputError(
+            "Expected an image at least in each split. "
+            f"Received: num_splits={num_splits}, {len(probabilities)} images"
+        )
     scores = []
-    for part in np.array_split(np.asarray(probabilities), num_splits):
+    for part in np.array_split(probabilities, num_splits):
         score = InceptionScore()
         score.update(part)
         scores.append(score.result())

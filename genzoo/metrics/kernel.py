@@ -18,8 +18,9 @@ def maximum_mean_discrepancy(
 
     E k(x, x') + E k(y, y') - 2 E k(x, y), pairs of a row with itself left out, for
     k(x, y) = exp(-|x - y|^2 / (2 bandwidth^2)): 0 in expectation for equal distributions, and
-    negative about every second time then. Time and memory grow with the product of the numbers of
-    rows.
+    negative about every second time then. Distances are of the values as they are, see
+    `ValueFeatures` for tables in several units. Time and memory grow with the product of the
+    numbers of rows.
 
     Args:
         first, second: Rows [n, ...] and [m, ...], at least 2 each.

@@ -11,6 +11,12 @@ from genzoo.reports.page import page, paragraph, picture, section, table
 
 _ROWS = 1000
 _SHOWN, _NEIGHBORS = 8, 5
+_COMPARED = {
+    "standardised values": "each value in units of its standard deviation over the training data.",
+    "pixel values": "by the values of their pixels, which tell blurred images from sharp ones "
+    "badly: a blur may score a precision of 1. See genzoo.metrics.ClassifierFeatures, which "
+    "`genzoo features` trains, or InceptionFeatures for figures that tell them apart.",
+}
 _KINDS = {
     "exact": "log_prob is exact.",
     "lower_bound": "log_prob is a lower bound: the true log-likelihood is at least as high.",
@@ -121,9 +127,10 @@ def _figures(model, data, samples, n, context, of_training) -> str:
         parts.append(table(rows, ["", "negative log-likelihood, nats an example", "bits/dim"]))
     real = _comparable(data.x_test[:n])
     if len(real) > 10:
-        samples = samples[: len(real)]
-        density, coverage = metrics.density_and_coverage(real, samples)
-        precision, recall = metrics.precision_and_recall(real, samples)
+        features = metrics.ValueFeatures(data.x_train)
+        real, made = features(real), features(samples[: len(real)])
+        density, coverage = metrics.density_and_coverage(real, made)
+        precision, recall = metrics.precision_and_recall(real, made)
         reach = [
             ["density", density, "how much samples lie where the data do; 1 for a perfect model"],
             ["coverage", coverage, "the share of the data that samples come near"],
@@ -132,8 +139,8 @@ def _figures(model, data, samples, n, context, of_training) -> str:
         ]
         parts.append(table([[name, f"{value:.3f}", what] for name, value, what in reach]))
         which = f"{len(real)} {'' if len(real) == n else 'complete '}test rows"
-        text = f"Of {which} by as many samples, by their values (no features)."
-        parts.append(paragraph(text, "soft"))
+        told = f"Of {which} by as many samples, {_COMPARED[features.compared_by]}"
+        parts.append(paragraph(told, "soft"))
     return section("Figures", *parts)
 
 
@@ -154,21 +161,22 @@ def _memory(data, samples) -> str:
     """Show the training rows nearest to samples; compare distances with those of test rows."""
     from sklearn.neighbors import NearestNeighbors
 
-    def flat(rows):
-        return np.asarray(rows, np.float64).reshape(len(rows), -1)
-
     train, test = _comparable(data.x_train), _comparable(data.x_test[:_ROWS])
     if not len(train) or not len(test):
         return ""
+    features = metrics.ValueFeatures(train)
     neighbors = NearestNeighbors(n_neighbors=min(_NEIGHBORS, len(train)))
-    neighbors.fit(flat(train))
-    of_samples, at = neighbors.kneighbors(flat(samples))
-    of_test, _ = neighbors.kneighbors(flat(test))
+    neighbors.fit(features(train))
+    of_samples, at = neighbors.kneighbors(features(samples))
+    of_test, _ = neighbors.kneighbors(features(test))
     middle = np.median(of_samples[:, 0]), np.median(of_test[:, 0])
-    copies = int((of_samples[:, 0] == 0).sum())
+    # of wide rows distances are rounded, and none is 0
+    same = train[at] == np.asarray(samples)[:, None]
+    copies = int(same.reshape(*at.shape, -1).all(axis=2).any(axis=1).sum())
     text = (
         f"The median sample is {middle[0]:.3g} from its nearest training row, the median test row "
-        f"{middle[1]:.3g}. {copies} of {len(samples)} samples are copies of a training row. "
+        f"{middle[1]:.3g}, by {features.compared_by}. {copies} of {len(samples)} samples are "
+        "copies of a training row. "
         "Samples much nearer than test rows are a sign of memorisation."
     )
     parts = [paragraph(text)]
@@ -187,7 +195,7 @@ def _memory(data, samples) -> str:
         bins = np.histogram_bin_edges(np.concatenate([of_samples[:, 0], of_test[:, 0]]), 40)
         axes.hist(of_test[:, 0], bins, density=True, color="0.6", label="test rows")
         axes.hist(of_samples[:, 0], bins, density=True, histtype="step", label="samples")
-        axes.set_xlabel("distance to the nearest training row")
+        axes.set_xlabel(f"distance to the nearest training row, {features.compared_by}")
         axes.legend()
         parts.append(picture(axes, "Distances to the nearest training row."))
     return section("Memory", *parts)
@@ -214,7 +222,9 @@ def _inside(model, data, context) -> str:
     latent = getattr(model, "latent_shape", None)
     if len(model.event_shape) == 3 and latent is not None and context is None:
         drawn = plotting.interpolations(model, rows=6)
-        parts.append(picture(drawn, "Ways between points of the latent space, drawn as samples are."))
+        parts.append(
+            picture(drawn, "Ways between points of the latent space, drawn as samples are.")
+        )
         if latent == (2,):
             parts.append(picture(plotting.manifold(model), "What the latent plane decodes to."))
         if hasattr(model, "reconstruct"):

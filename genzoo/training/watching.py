@@ -14,6 +14,7 @@ from genzoo.core import checks
 from genzoo.core.errors import CollapseWarning, InvalidInputError, OutputExistsError
 from genzoo.core.replicas import in_cluster, is_chief
 from genzoo.metrics.coverage import density_and_coverage
+from genzoo.metrics.features import ValueFeatures
 from genzoo.plotting.samples import image_grid
 
 _STRIP_ROWS = 24
@@ -147,7 +148,7 @@ class CollapseMonitor(keras.callbacks.Callback):
         patience: Looks in a row that must be bad after that before it warns.
         stop: Whether to end training then.
         features: What rows are compared by, such as a `genzoo.metrics.ClassifierFeatures`; `None`
-            for their values.
+            for their values, those of tables in units of their standard deviations.
         seed: Of the samples.
 
     Attributes:
@@ -190,7 +191,7 @@ class CollapseMonitor(keras.callbacks.Callback):
             raise InvalidInputError(
                 f"Expected at least 10 examples to compare with. Received: x of shape {x.shape}"
             )
-        self._features = features or (lambda rows: np.asarray(rows, np.float64))
+        self._features = features or ValueFeatures(x)
         self._real = self._flat(x[chosen])
         self._labels = None
         if labels is not None:
