@@ -82,10 +82,10 @@ def test_saved_and_exported_models_are_the_same(name, fitted, digits, tmp_path):
     assert loaded.get_config() == model.get_config()
     model.export(tmp_path / "exported")
     signatures = tf.saved_model.load(tmp_path / "exported").signatures
-    exported = signatures["translate"](x=tf.constant(x))["output_0"]
+    exported = signatures["translate"](x=tf.constant(x))["translate"]
     np.testing.assert_array_equal(exported, model.translate(x))
     if name == "cyclegan":
-        back = signatures["translate_back"](y=tf.constant(y))["output_0"]
+        back = signatures["translate_back"](y=tf.constant(y))["translate_back"]
         np.testing.assert_array_equal(back, loaded.translate(y, backward=True))
     # training goes on
     loaded.fit(*pairs(digits), epochs=1, verbose=0)

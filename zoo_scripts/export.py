@@ -21,10 +21,7 @@ def run(arguments: argparse.Namespace) -> int:
     output = check_output(Path(arguments.output), arguments.overwrite)
     model = load_model(arguments.model)
     with replaced_folder(output) as folder:
-        model.export(folder, overwrite=True)
-    for name, (_, signature) in model.export_signatures().items():
-        inputs = ", ".join(f"{s.name} {s.dtype.name}{s.shape.as_list()}" for s in signature)
-        print(f"{name}({inputs})")
+        model.export(folder, verbose=True, overwrite=True)
     print(f"exported: {output}")
     return 0
 

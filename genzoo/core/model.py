@@ -14,7 +14,8 @@ from genzoo.core.errors import InvalidInputError, NoDensityError, OutputExistsEr
 from genzoo.core.numbers import as_native
 from genzoo.core.random import make_seed
 from genzoo.core.replicas import PartFunction
-from genzoo.core.saved_model import write_saved_model
+from genzoo.core.saved_model import check_export_arguments, describe, write_saved_model
+from genzoo.core.spec import DataSpec
 from genzoo.core.tracing import is_watched
 from genzoo.core.training import TrainableModel
 
@@ -290,22 +291,40 @@ class GenerativeModel(TrainableModel):
 
     # Export
 
-    def export(self, filepath: str | os.PathLike, *, overwrite: bool = False) -> None:
+    def export(
+        self,
+        filepath: str | os.PathLike,
+        format: str = "tf_saved_model",
+        verbose: bool | None = None,
+        input_signature: Any = None,
+        *,
+        overwrite: bool = False,
+    ) -> None:
         """Write a TensorFlow SavedModel that loads without genzoo, Keras or TFP.
+
+        A signature takes tensors of the dtype that `export_signatures` gives it (cast others, with
+        `tf.cast`; NumPy arrays are cast) and returns a dict of its result under its own name.
 
         Args:
             filepath: Folder to make.
+            format: `"tf_saved_model"`, the only one.
+            verbose: Whether to print the signatures.
+            input_signature: `None`; Keras's argument, for models of one function.
             overwrite: Whether an existing folder may be replaced.
 
         Raises:
+            InvalidInputError: For another format or an `input_signature`.
             OutputExistsError: If `filepath` exists and `overwrite` is false.
             NotFittedError: Before `fit` or `adapt`.
 
         Example:
 
         >>> loaded = tf.saved_model.load("saved_models/digits")          # doctest: +SKIP
-        >>> loaded.signatures["sample"](n=tf.constant(4), seed=tf.constant(0))  # doctest: +SKIP
+        >>> seed = tf.constant(0, tf.int64)                               # doctest: +SKIP
+        >>> loaded.signatures["sample"](n=tf.constant(4), seed=seed)["sample"]  # doctest: +SKIP
+        >>> loaded.sample(4, 0)                                          # doctest: +SKIP
         """
+        check_export_arguments(format, input_signature)
         self._check_fitted("export")
         path = os.fspath(filepath)
         if os.path.exists(path) and not overwrite:
@@ -313,7 +332,17 @@ class GenerativeModel(TrainableModel):
                 f"Expected a new folder. Received: filepath={path!r}, which exists. "
                 "Choose another, or pass overwrite=True."
             )
-        write_saved_model(self, self.export_signatures(), path)
+        signatures = self.export_signatures()
+        write_saved_model(self, signatures, self._input_kinds(), path)
+        if verbose:
+            print(describe(signatures))
+
+    def _input_kinds(self) -> dict[str, DataSpec]:
+        """Hook: what is known of the inputs of `export_signatures`, by name."""
+        kinds = {"x": self.data_spec}
+        if self.num_classes is not None:
+            kinds["context"] = DataSpec("int32", self.num_classes)
+        return kinds
 
     def export_signatures(self) -> dict[str, tuple[Callable[..., Any], list[tf.TensorSpec]]]:
         """Return the functions of the SavedModel and their inputs, by name.

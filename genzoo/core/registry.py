@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from genzoo.core.checks import check_name, nearest
+from genzoo.core.config import VARIADIC, constructors
 from genzoo.core.errors import UnknownNameError
 
 _MODELS: dict[str, type] = {}
@@ -36,17 +37,10 @@ def model_class(name: str) -> type:
 def constructor_arguments(cls: type) -> dict[str, inspect.Parameter]:
     """Return the arguments that `cls(...)` takes, its bases' included where it passes them on."""
     arguments: dict[str, inspect.Parameter] = {}
-    for base in cls.__mro__:
-        if base in (keras.Model, keras.Layer):
-            break
-        if "__init__" not in vars(base):
-            continue
-        parameters = list(inspect.signature(base.__init__).parameters.values())[1:]
+    for _, parameters in constructors(cls):
         for parameter in parameters:
-            if parameter.kind is not inspect.Parameter.VAR_KEYWORD:
+            if parameter.kind not in VARIADIC:
                 arguments.setdefault(parameter.name, parameter)
-        if all(p.kind is not inspect.Parameter.VAR_KEYWORD for p in parameters):
-            return arguments
     return arguments
 
 

@@ -157,6 +157,15 @@ class DataSpec:
         shift = tfb.Shift(tf.constant(self.offset, dtype))
         return tfb.Chain([shift, tfb.Scale(tf.constant(scale, dtype))])
 
+    def check_in_graph(self, x: tf.Tensor) -> None:
+        """Refuse, in graph, integers that are no levels of the data."""
+        if self.levels is not None and x.dtype.is_integer:
+            told = f"Expected values between 0 and levels - 1 = {self.levels - 1}."
+            for value in (tf.reduce_min(x), tf.reduce_max(x)):
+                known = tf.cast(value, tf.int64)
+                inside = (known >= 0) & (known < self.levels)
+                tf.debugging.Assert(inside, [told, "Received:", value])
+
     def to_data(self, x: tf.Tensor) -> tf.Tensor:
         """Turn the real numbers that a model makes into data of their kind, in graph."""
         if not self.is_integer:

@@ -21,11 +21,12 @@ from genzoo.core.batches import (
     check_batch_size,
     check_weights,
 )
+from genzoo.core.config import Configured
 from genzoo.core.context import ContextSpec
 from genzoo.core.errors import InvalidInputError, NotFittedError
 from genzoo.core.iterators import IteratorKeeper
 from genzoo.core.likelihood import NO_LIKELIHOOD, Likelihood
-from genzoo.core.registry import constructor_arguments, refuse_unknown
+from genzoo.core.registry import refuse_unknown
 from genzoo.core.replicas import lost_workers_told, replica_share
 from genzoo.core.spec import DataSpec
 from genzoo.core.tracing import retraced_quietly
@@ -132,7 +133,7 @@ class _FittedState(tf.train.experimental.PythonState):
             self._model().restore_state(json.loads(string_value))
 
 
-class TrainableModel(InCheckpoints, keras.Model):
+class TrainableModel(InCheckpoints, Configured, keras.Model):
     """A `keras.Model` that checks its data, adapts to them, trains and is saved.
 
     A subclass makes all its weights in its constructor.
@@ -387,19 +388,44 @@ class TrainableModel(InCheckpoints, keras.Model):
             step = retraced_quietly(self.test_function)
             self.test_function = self._iterators["test"].watch(step)
 
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        **arguments: Any,
+    ) -> None:
+        """Set the optimiser, as in Keras; `fit` does so by itself where it was not called.
+
+        Args:
+            optimizer: A Keras optimiser or its name.
+            loss, loss_weights, metrics, weighted_metrics: `None`: a model has its own.
+            **arguments: As in Keras, such as `steps_per_execution`.
+
+        Raises:
+            InvalidInputError: For a loss or metrics.
+        """
+        own = {
+            "loss": loss,
+            "loss_weights": loss_weights,
+            "metrics": metrics,
+            "weighted_metrics": weighted_metrics,
+        }
+        for name, value in own.items():
+            if value is not None:
+                raise InvalidInputError(
+                    f"Expected compile() without {name}: {type(self).__name__} has its own. "
+                    f"Received: {name}={value!r}"
+                )
+        super().compile(optimizer=optimizer, **arguments)
+
     def _compile_by_default(self, num_batches: int) -> None:
         if not self.compiled:
             steps = min(self.default_steps_per_execution, num_batches)
             with self.distribute_strategy.scope():
                 self.compile(optimizer=self._default_optimizer(), steps_per_execution=steps)
-        else:
-            given = self.get_compile_config() or {}
-            for name in ("loss", "loss_weights", "metrics", "weighted_metrics"):
-                if given.get(name) is not None:
-                    raise InvalidInputError(
-                        f"Expected compile() without {name}: {type(self).__name__} has its own. "
-                        f"Received: {name}={given[name]!r}"
-                    )
         if self.distribute_strategy.num_replicas_in_sync > 1 and self.steps_per_execution > 1:
             # several steps in one loop over replicas fail inside Keras 3 (an unfed placeholder)
             self.steps_per_execution = 1
@@ -599,26 +625,6 @@ class TrainableModel(InCheckpoints, keras.Model):
 
     # Saving
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        config = {
-            name: getattr(self, name)
-            for name in constructor_arguments(type(self))
-            if name not in ("name", "dtype")
-        }
-        policy = keras.dtype_policies.serialize(self.dtype_policy)
-        return {**config, "name": self.name, "dtype": policy}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None):
-        config = {
-            name: keras.saving.deserialize_keras_object(value, custom_objects=custom_objects)
-            if isinstance(value, dict) and "class_name" in value
-            else value
-            for name, value in config.items()
-        }
-        return cls(**config)
-
     def fitted_state(self) -> dict[str, Any]:
         """Return what was learned beside the weights, as JSON; subclasses add to it."""
         return {
@@ -647,8 +653,10 @@ class TrainableModel(InCheckpoints, keras.Model):
 
     @with_repeated_names
     def compile_from_config(self, config: dict[str, Any]) -> None:
-        """Compile as saved; Keras calls it when it loads a model."""
-        super().compile_from_config(config)
+        """Compile as saved, the optimisers ready for their saved state; Keras calls it."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        for optimizer, variables in self._optimized():
+            optimizer.build(variables)
 
     def load_own_variables(self, store: Any) -> None:
         remember_saved_attributes()

@@ -1,6 +1,7 @@
 """What TensorFlow knows of variables: their names, and which of them a checkpoint holds."""
 
 import functools
+import inspect
 import re
 from collections.abc import Callable
 from typing import Any
@@ -27,10 +28,12 @@ def with_repeated_names(method: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     @functools.wraps(method)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
+    def wrapped(self, *args: Any, **kwargs: Any) -> Any:
         with tf.variable_creator_scope(_create):
-            return method(*args, **kwargs)
+            return method(self, *args, **kwargs)
 
+    # Keras reads the names of a constructor's arguments without looking behind a wrapper
+    wrapped.__signature__ = inspect.signature(method)
     return wrapped
 
 

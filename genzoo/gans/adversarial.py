@@ -10,7 +10,6 @@ from genzoo.core.checks import check_choice
 from genzoo.core.model import GenerativeModel
 from genzoo.core.random import RowNoise
 from genzoo.core.replicas import first_row, mean_over_replicas
-from genzoo.core.variables import with_repeated_names
 from genzoo.gans.losses import LOSSES
 
 
@@ -83,13 +82,6 @@ class AdversarialModel(GenerativeModel):
         own = keras.saving.serialize_keras_object(self.discriminator_optimizer)
         return {**super().get_compile_config(), "discriminator_optimizer": own}
 
-    @with_repeated_names
-    def compile_from_config(self, config: dict[str, Any]) -> None:
-        """Compile as saved, the optimisers ready for their saved state."""
-        self.compile(**keras.saving.deserialize_keras_object(config))
-        for optimizer, variables in self._optimized():
-            optimizer.build(variables)
-
     def _optimized(self):
         return [
             (self.optimizer, self._generator_side()),
@@ -129,7 +121,3 @@ class AdversarialModel(GenerativeModel):
 
     def _results(self) -> dict[str, tf.Tensor]:
         return self._step_results({name: mean.result() for name, mean in self._means.items()})
-
-    def get_config(self):
-        """Return the constructor's arguments."""
-        return {**super().get_config(), "loss": self.loss_name}

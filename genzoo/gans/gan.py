@@ -413,13 +413,6 @@ class GAN(InvertedModel, AdversarialModel):
 
         return {**super().export_signatures(), "discriminate": (discriminate, signature)}
 
-    def get_config(self):
-        config = super().get_config()
-        for name in ("generator", "discriminator"):
-            if isinstance(config[name], keras.layers.Layer):
-                config[name] = keras.saving.serialize_keras_object(config[name])
-        return config
-
     # Outside
 
     def sample(

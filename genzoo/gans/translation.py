@@ -229,6 +229,10 @@ class Translation(AdversarialModel):
         x = self.context_spec.check(x, None, self._class_name())
         return self._draw(len(x), x, 0.0, 0)
 
+    def _input_kinds(self):
+        source = self.context_spec.spec
+        return {"x": source, "context": source, "y": self.data_spec}
+
     def export_signatures(self):
         """As in `GenerativeModel`, with `translate(x)`, x of the dtype of the images of `fit`."""
         signature = tf.TensorSpec([None, *self._source], self.context_spec.row_dtype, name="x")

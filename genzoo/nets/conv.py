@@ -8,10 +8,11 @@ import keras
 import tensorflow as tf
 
 from genzoo.core.checks import check_int
+from genzoo.core.config import Configured
 from genzoo.nets.mlp import check_activation
 
 
-class _ImageNet(keras.layers.Layer):
+class _ImageNet(Configured, keras.layers.Layer):
     """Base: images [n, h, w, input_channels] to [n, h, w, output_channels].
 
     Args:
@@ -56,17 +57,6 @@ class _ImageNet(keras.layers.Layer):
         if self._context_kernel is None:
             return x
         return x + tf.matmul(context, self._context_kernel)[:, None, None, :]
-
-    def get_config(self):
-        arguments = (
-            "input_channels",
-            "filters",
-            "output_channels",
-            "context_size",
-            "activation",
-            "seed",
-        )
-        return {**super().get_config(), **{name: getattr(self, name) for name in arguments}}
 
 
 @keras.saving.register_keras_serializable("genzoo")
@@ -117,9 +107,6 @@ class ConvNet(_ImageNet):
                 x = self._activation(x)
         return x
 
-    def get_config(self):
-        return {**super().get_config(), "linear": self.linear}
-
 
 @keras.saving.register_keras_serializable("genzoo")
 class ResNet(_ImageNet):
@@ -169,6 +156,3 @@ class ResNet(_ImageNet):
             inner = self._convolve(self._activation(x), first)
             x += self._convolve(self._activation(inner), second)
         return self._convolve(self._activation(x), self._last)
-
-    def get_config(self):
-        return {**super().get_config(), "num_blocks": self.num_blocks}

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from genzoo.core.checks import check_int, check_units
+from genzoo.core.config import Configured
 from genzoo.core.errors import InvalidInputError
 from genzoo.nets.mlp import check_activation, spread
 
@@ -87,7 +88,7 @@ class _MaskedKernel:
 
 
 @keras.saving.register_keras_serializable("genzoo")
-class MADE(keras.layers.Layer):
+class MADE(Configured, keras.layers.Layer):
     """A masked autoencoder: the parameters of coordinate i see coordinates 0 .. i - 1 alone.
 
     Args:
@@ -199,15 +200,3 @@ class MADE(keras.layers.Layer):
                 added = tf.split(tf.matmul(context, self._context_kernel), kernel.widths, axis=1)
                 x = [block + own for block, own in zip(x, added, strict=True)]
         return tf.concat(x, axis=1)
-
-    def get_config(self):
-        arguments = (
-            "input_dim",
-            "hidden_units",
-            "num_parameters",
-            "context_size",
-            "activation",
-            "output_scale",
-            "seed",
-        )
-        return {**super().get_config(), **{name: getattr(self, name) for name in arguments}}

@@ -8,11 +8,12 @@ import keras
 import tensorflow as tf
 
 from genzoo.core.checks import check_int, check_units
+from genzoo.core.config import Configured
 from genzoo.core.errors import UnknownNameError
 
 
 @keras.saving.register_keras_serializable("genzoo")
-class MLP(keras.layers.Layer):
+class MLP(Configured, keras.layers.Layer):
     """Dense layers with one activation between them and a linear end.
 
     Args:
@@ -80,18 +81,6 @@ class MLP(keras.layers.Layer):
             # of no input there is the bias alone; oneDNN ends the process over empty products
             return tf.broadcast_to(bias, [tf.shape(x)[0], bias.shape[0]])
         return tf.nn.bias_add(tf.matmul(x, kernel), bias)
-
-    def get_config(self):
-        arguments = (
-            "input_dim",
-            "hidden_units",
-            "output_dim",
-            "context_size",
-            "activation",
-            "output_scale",
-            "seed",
-        )
-        return {**super().get_config(), **{name: getattr(self, name) for name in arguments}}
 
 
 def check_activation(activation: str):

@@ -3,23 +3,22 @@
 import functools
 import json
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from genzoo.core.checks import check_shape
+from genzoo.core.config import Configured
 from genzoo.core.errors import InvalidInputError
 from genzoo.core.lazy import lazy_module
-from genzoo.core.registry import constructor_arguments
 from genzoo.core.spec import DataSpec
 from genzoo.core.variables import InCheckpoints
 
 bijectors = lazy_module("genzoo.steps.bijectors")
 
 
-class FlowStep(InCheckpoints, keras.layers.Layer):
+class FlowStep(InCheckpoints, Configured, keras.layers.Layer):
     """A Keras layer that owns weights and yields a fresh TFP bijector.
 
     Forward runs from the base to the data. A subclass implements `forward_and_log_det` and
@@ -107,11 +106,6 @@ class FlowStep(InCheckpoints, keras.layers.Layer):
             context: Encoded context [m, context_size], or `None`.
         """
         return self.inverse_and_log_det(y, context)[0]
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        own = {name: getattr(self, name) for name in constructor_arguments(type(self))}
-        return {**super().get_config(), **own}
 
     def signature(self) -> str:
         """Text that is equal for steps which differ in the values of their weights alone."""

@@ -83,15 +83,6 @@ class _Composite(FlowStep):
         shapes = [step.signature() for step in self.steps]
         return "\n".join([type(self).__qualname__, str(self.event_shape), *shapes])
 
-    def get_config(self):
-        steps = [keras.saving.serialize_keras_object(step) for step in self.steps]
-        return {**super().get_config(), "steps": steps}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]):
-        steps = [keras.saving.deserialize_keras_object(step) for step in config.pop("steps")]
-        return cls(steps, **config)
-
 
 @keras.saving.register_keras_serializable("genzoo")
 class Chain(_Composite):
@@ -241,12 +232,3 @@ class Inverse(FlowStep):
 
     def signature(self):
         return "inverse " + self.step.signature()
-
-    def get_config(self):
-        step = keras.saving.serialize_keras_object(self.step)
-        return {**super().get_config(), "step": step}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]):
-        step = keras.saving.deserialize_keras_object(config.pop("step"))
-        return cls(step, **config)

@@ -428,14 +428,6 @@ class VAE(LatentModel, DensityModel):
         mean = self._draw_output(z, context, make_seed(0), mean=True)
         return self.data_spec.to_data(self._to_event(mean))
 
-    def get_config(self):
-        config = super().get_config()
-        for name in ("encoder", "decoder", "prior"):
-            if isinstance(config[name], keras.layers.Layer):
-                config[name] = keras.saving.serialize_keras_object(config[name])
-        # `likelihood` itself is the declaration that every model makes
-        return {**config, "likelihood": self.likelihood_name}
-
     # Outside
 
     def sample(
