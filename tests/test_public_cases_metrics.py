@@ -284,3 +284,12 @@ def test_figures_of_discrete_rows_do_not_depend_on_rounding():
     assert genzoo.metrics.density_and_coverage(same, same) == pytest.approx((64 / 63, 1))
     with pytest.raises(genzoo.GenzooError, match="num_splits=10, 5 images"):
         genzoo.metrics.inception_score(np.full((5, 3), 1 / 3), num_splits=10)
+
+
+def test_files_of_real_numbers_are_no_black_images(tmp_path):
+    from PIL import Image
+
+    for i, x in enumerate(np.random.default_rng(0).random((4, 8, 8)).astype("float32")):
+        Image.fromarray(x).save(tmp_path / f"{i}.tif")
+    with pytest.raises(genzoo.GenzooError, match="real numbers"):
+        genzoo.data.load(tmp_path, image_size=(8, 8))

@@ -22,7 +22,7 @@ def flow():
 
 @pytest.fixture(scope="module")
 def labelled(digits):
-    model = tiny("realnvp", num_classes=10, preprocessing="standardize", event_shape=(8, 8, 1))
+    model = tiny("nice", num_couplings=2, num_classes=10)
     model.fit(digits.x_train[:100], digits.y_train[:100], epochs=1, verbose=0)
     return model
 
@@ -117,7 +117,7 @@ def test_a_tape_that_would_see_nothing_is_told_what_works(flow):
 
 def test_a_graph_is_told_what_works(flow):
     for call in (lambda: flow.log_prob(tf.constant(POINTS[:5])), lambda: flow.sample(3)):
-        with pytest.raises(genzoo.InvalidInputError, match=r"a tf.function.*model\(x\)"):
+        with pytest.raises(genzoo.GenzooError, match=r"a tf.function.*model\(x\)"):
             tf.function(call, autograph=False)()
     np.testing.assert_allclose(
         tf.function(lambda x: flow(x))(tf.constant(POINTS[:5])),
@@ -132,7 +132,7 @@ def test_one_context_stands_for_all_rows(labelled, digits):
     assert (labelled.log_prob(x, context=3) == right).all()
     assert (labelled.interpolate(x[:2], x[2:], 3, context=3)
             == labelled.interpolate(x[:2], x[2:], 3, context=[3, 3])).all()  # fmt: skip
-    model = tiny("maf", event_shape=(2,), context_dim=3)
+    model = tiny("nice", event_shape=(2,), context_dim=3)
     model.fit(POINTS, np.random.default_rng(0).normal(size=(64, 3)), epochs=1, verbose=0)
     vector = np.array([0.1, 0.2, 0.3])
     right = model.log_prob(POINTS, context=np.tile(vector, (64, 1)))

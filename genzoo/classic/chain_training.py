@@ -245,7 +245,7 @@ class TrainableChain(HiddenChain):
 
     def _real_sequences(self, method, x, lengths, mask, batch_size, context=None):
         """Check data from outside for a method that reads them."""
-        self._check_fitted(method)
+        self._check_outside(method, x)
         if isinstance(x, tf.data.Dataset):
             raise InvalidInputError(
                 f"Expected arrays x in {method}(). Received: a tf.data.Dataset. "

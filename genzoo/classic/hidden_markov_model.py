@@ -335,7 +335,7 @@ class HiddenMarkovModel(TrainableChain):
             Array [n, length, *event_shape] of the data's dtype; with `return_states` a pair.
         """
         n = checks.check_int(n, "n")
-        self._check_fitted("sample")
+        self._check_outside("sample")
         self.context_spec.check(context, n, self._class_name())
         if length is None and self.sequence_length_ is None:
             raise InvalidInputError(

@@ -1,5 +1,6 @@
 """What an object was made with, by which it is made again."""
 
+import dataclasses
 import functools
 import inspect
 from collections.abc import Callable, Iterator
@@ -9,9 +10,29 @@ import keras
 
 from genzoo.core.errors import InvalidInputError
 
-_MADE_WITH = "_made_with"
-_KERAS = (keras.Model, keras.Layer)
+_MAKING = "_making"
 VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+@dataclasses.dataclass
+class _Making:
+    """What an object was made with.
+
+    Args:
+        calls: Arguments by name that the constructor of each class was called with, those of
+            `**kwargs` among them; the outermost first.
+        of_keras: Attributes that Keras stored.
+        stored: Those that the constructors stored.
+    """
+
+    calls: dict[type, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    of_keras: set[str] = dataclasses.field(default_factory=set)
+    stored: set[str] = dataclasses.field(default_factory=set)
+
+    @staticmethod
+    def of(made: Any) -> "_Making":
+        # past Keras, which would track the values
+        return vars(made).setdefault(_MAKING, _Making())
 
 
 class Configured:
@@ -26,6 +47,10 @@ class Configured:
         super().__init_subclass__(**arguments)
         if "__init__" in vars(cls):
             cls.__init__ = _remembered(cls, vars(cls)["__init__"])
+
+    def __init__(self, **arguments: Any):
+        super().__init__(**arguments)
+        _Making.of(self).of_keras.update(vars(self))
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments, layers among them serialised."""
@@ -55,7 +80,7 @@ def _deserialized(value: Any, custom_objects: Any) -> Any:
 def constructors(cls: type) -> Iterator[tuple[type, list[inspect.Parameter]]]:
     """Yield the classes whose constructors take part in `cls(...)`, and their parameters."""
     for base in cls.__mro__:
-        if base in _KERAS:
+        if base is Configured:
             return
         if "__init__" in vars(base):
             parameters = list(inspect.signature(base.__init__).parameters.values())[1:]
@@ -73,8 +98,8 @@ def made_with(made: Any) -> dict[str, Any]:
     Raises:
         InvalidInputError: For a constructor that cannot be called with names.
     """
-    calls, stored = vars(made).get(_MADE_WITH, ({}, set()))
-    outermost = next(iter(calls), None)
+    making = _Making.of(made)
+    calls, outermost = making.calls, next(iter(making.calls), None)
     given = calls.get(outermost, {})
     config, placed, variadic, own, open_end = {}, [], (), {}, True
     for cls, parameters in constructors(type(made)):
@@ -90,7 +115,7 @@ def made_with(made: Any) -> dict[str, Any]:
                 # a class between gives it
                 continue
             placed.append(own.get(name))
-            config[name] = _value(made, name, own.get(name, parameter.default), calls, stored)
+            config[name] = _value(made, name, own.get(name, parameter.default), making)
         open_end = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
     lost = [value for value in variadic if not any(value is other for other in placed)]
     if lost or any(value is inspect.Parameter.empty for value in config.values()):
@@ -108,11 +133,11 @@ def made_with(made: Any) -> dict[str, Any]:
     return config
 
 
-def _value(made, name, given, calls, stored):
+def _value(made, name, given, making):
     """Return the value of an argument: what was stored of it, else what was given."""
-    passed_on = (call[name] for call in calls.values() if name in call)
+    passed_on = (call[name] for call in making.calls.values() if name in call)
     kept = vars(made).get(name)
-    if name not in stored or any(value is not given for value in passed_on):
+    if name not in making.stored or any(value is not given for value in passed_on):
         return given
     return given if isinstance(kept, keras.Layer) and kept is not given else kept
 
@@ -123,14 +148,12 @@ def _remembered(cls: type, init: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(init)
     def wrapped(self, *args, **kwargs):
-        outermost = _MADE_WITH not in vars(self)
-        # past Keras, which would track the values
-        calls, stored = vars(self).setdefault(_MADE_WITH, ({}, set()))
-        if cls not in calls:
-            calls[cls] = _bound(signature, self, args, kwargs)
+        making = _Making.of(self)
+        outermost = not making.calls
+        making.calls.setdefault(cls, _bound(signature, self, args, kwargs))
         init(self, *args, **kwargs)
         if outermost:
-            stored.update(vars(self))
+            making.stored = set(vars(self)) - making.of_keras
 
     # Keras reads the names of a constructor's arguments without looking behind a wrapper
     wrapped.__signature__ = signature

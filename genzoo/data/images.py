@@ -132,6 +132,7 @@ class ImageFolder:
                     self.too_small += 1
                     return
                 image.load()
+                mode = image.mode
         except (
             UnidentifiedImageError,
             OSError,
@@ -141,6 +142,11 @@ class ImageFolder:
         ):
             self.corrupt.append(str(file))
             return
+        if mode == "F":
+            raise DataError(
+                "Expected images of 8 or 16 bits, whose black and white are known. Received: "
+                f"{file}, of real numbers. Convert such images first, or load them as an array."
+            )
         self.files.append(file)
 
     def read(self, file: Path | str) -> np.ndarray:
