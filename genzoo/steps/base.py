@@ -3,6 +3,7 @@
 import functools
 import json
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import keras
 import numpy as np
