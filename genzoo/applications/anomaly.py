@@ -16,6 +16,7 @@ from genzoo.applications.training import make_model, takes_sequences, train
 from genzoo.core import checks
 from genzoo.core.errors import InvalidInputError
 from genzoo.core.model import GenerativeModel
+from genzoo.core.random import generator
 
 _DEFAULT = "default"
 _DRAWS = 8
@@ -213,7 +214,7 @@ class AnomalyDetector(OutlierMixin, ModelOptions):
                 f"Expected rows to train on beside calibration_size={self.calibration_size}. "
                 f"Received: {n} rows"
             )
-        order = np.random.default_rng(self.random_state).permutation(n)
+        order = generator(self.random_state).permutation(n)
         calibration, training = _take(X, order[:held_out]), _take(X, order[held_out:])
         if self.preprocessor_ is not None:
             self.preprocessor_.fit_rows(calibration if fitted else training)
@@ -272,7 +273,7 @@ class AnomalyDetector(OutlierMixin, ModelOptions):
             return score(self.model_, X)
         is_density = self.score_ in ("log_likelihood", "typicality")
         draws = []
-        random = np.random.default_rng(self.random_state)
+        random = generator(self.random_state)
         for _ in range(_DRAWS if table.scaling_.is_random(X) else 1):
             z, log_det = table.scaling_.transform(X, random.random(X.shape[1]))
             value = score(self.model_, z)

@@ -10,6 +10,7 @@ from sklearn.preprocessing import QuantileTransformer
 from genzoo.applications.training import mixture_options
 from genzoo.classic import GaussianMixture
 from genzoo.core import checks
+from genzoo.core.random import generator
 
 _NEIGHBOR_ROWS = 20_000
 _MIXTURE_ROWS = 5_000
@@ -70,7 +71,7 @@ class DensityEnsemble(BaseEstimator):
         checks.check_int(self.num_neighbors, "num_neighbors")
         checks.check_int(self.num_components, "num_components")
         x = np.asarray(x, np.float64)
-        random = np.random.default_rng(self.random_state)
+        random = generator(self.random_state)
         if len(x) > _NEIGHBOR_ROWS:
             x = x[random.permutation(len(x))[:_NEIGHBOR_ROWS]]
         self.quantiles_ = QuantileTransformer(

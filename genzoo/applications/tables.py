@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from genzoo.applications.columns import learn_column, read, to_array
 from genzoo.core import checks
 from genzoo.core.errors import InvalidInputError
+from genzoo.core.random import generator
 
 _NUMERIC = ("standard", "robust", "power")
 _EDGE = 1e-12
@@ -175,7 +176,7 @@ class TablePreprocessor(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         return to_array(self.columns_, self.decode(self.scaling_.inverse(z)))
 
     def _uniform(self, n: int) -> np.ndarray:
-        return np.random.default_rng(self.random_state).random((n, self.n_features_in_))
+        return generator(self.random_state).random((n, self.n_features_in_))
 
     def _find_categorical(self, width: int) -> list[bool | None]:
         """Return for each column whether it is a category; `None` where it is to be found out."""

@@ -9,6 +9,7 @@ from genzoo.classic.em import EMModel
 from genzoo.core import checks
 from genzoo.core.errors import InvalidInputError
 from genzoo.core.model import GenerativeModel
+from genzoo.core.random import generator
 from genzoo.core.registry import build, model_class
 
 _STEPS = 3000
@@ -97,7 +98,7 @@ def train(
     if isinstance(x, list) or isinstance(model, EMModel):
         model.fit(x if isinstance(x, list) else _noisy(x, noise, seed), epochs=epochs, **arguments)
         return model
-    random = np.random.default_rng(seed)
+    random = generator(seed)
     order, held_out = random.permutation(len(x)), 0
     if model.likelihood.kind != "none" and len(x) * _VALIDATION >= _LEAST_VALIDATION_ROWS:
         held_out = int(len(x) * _VALIDATION)
@@ -119,4 +120,4 @@ def train(
 def _noisy(x: np.ndarray, noise: float, seed: int | None) -> np.ndarray:
     if not noise:
         return x
-    return x + np.random.default_rng(seed).normal(scale=noise, size=x.shape)
+    return x + generator(seed).normal(scale=noise, size=x.shape)

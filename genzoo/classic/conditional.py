@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from genzoo.core.checks import check_int, check_seed
+from genzoo.core.random import generator
 
 _VALUES_A_BLOCK = 2**22
 
@@ -114,7 +115,7 @@ class ConditionalMixture:
             Array [n, *event_shape], or [num_samples, n, *event_shape].
         """
         draws = 1 if num_samples is None else check_int(num_samples, "num_samples")
-        random = np.random.default_rng(None if seed is None else check_seed(seed))
+        random = generator(None if seed is None else check_seed(seed))
         n, k, d = self.component_means.shape
         samples = np.empty((draws, n, d))
         edges = self.weights.cumsum(axis=1)

@@ -5,11 +5,23 @@ the batch size or the number of replicas (Salmon et al. 2011, counter-based gene
 """
 
 import dataclasses
+import random
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 _PHILOX = 1
+
+
+def fresh_seed() -> int:
+    """Return another seed at each call; `keras.utils.set_random_seed` repeats them, as Keras's."""
+    return random.randrange(2**31)
+
+
+def generator(seed: int | None) -> np.random.Generator:
+    """Return NumPy's generator of a seed; `None` for a fresh one."""
+    return np.random.default_rng(fresh_seed() if seed is None else seed)
 
 
 def make_seed(seed: int | tf.Tensor, salt: int = 0) -> tf.Tensor:

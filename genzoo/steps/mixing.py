@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from genzoo.core.checks import check_choice
 from genzoo.core.errors import InvalidInputError
+from genzoo.core.random import generator
 from genzoo.steps.base import FlowStep
 
 _COORDINATES = 64
@@ -39,7 +40,7 @@ class Permutation(FlowStep):
         (size,) = event_shape
         order = np.arange(size)[::-1]
         if self.kind == "random":
-            order = np.random.default_rng(self.seed).permutation(size)
+            order = generator(self.seed).permutation(size)
         self.order = self.add_weight(
             shape=(size,),
             dtype="int32",
@@ -77,7 +78,7 @@ class LULinear(FlowStep):
 
     def build_event(self, event_shape):
         size = event_shape[-1]
-        rotation, _ = np.linalg.qr(np.random.default_rng(self.seed).normal(size=(size, size)))
+        rotation, _ = np.linalg.qr(generator(self.seed).normal(size=(size, size)))
         self._below = np.tril(np.ones((size, size), self.variable_dtype), -1)
         # Adam moves every weight alike, so a step moves the image by the sum over all coordinates:
         # held to that of so many, it does not grow with the width

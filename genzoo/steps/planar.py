@@ -5,6 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from genzoo.core.checks import check_int
+from genzoo.core.random import generator
 from genzoo.core.roots import monotone_root
 from genzoo.steps.base import FlowStep
 
@@ -70,7 +71,7 @@ class Planar(_ContextParameters):
 
     def build_event(self, event_shape):
         self._check_vectors()
-        random = np.random.default_rng(self.seed)
+        random = generator(self.seed)
         (size,) = event_shape
         w = random.normal(size=size) / np.sqrt(size)
         self._make(w=w, u=0.1 * random.normal(size=size), b=random.normal(size=1))
@@ -124,7 +125,7 @@ class Radial(_ContextParameters):
 
     def build_event(self, event_shape):
         self._check_vectors()
-        random = np.random.default_rng(self.seed)
+        random = generator(self.seed)
         self._make(c=random.normal(size=event_shape), a=random.normal(size=1), b=np.zeros(1))
 
     def _weights(self, context):
