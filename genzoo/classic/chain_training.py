@@ -15,6 +15,7 @@ from genzoo.core.batches import check_batch_size
 from genzoo.core.errors import ImpossibleDataError, InvalidInputError
 from genzoo.core.random import make_seed
 from genzoo.core.replicas import PartFunction
+from genzoo.core.sources import is_stream
 from genzoo.core.spec import DataSpec
 from genzoo.core.units import RunningMoments
 
@@ -161,11 +162,11 @@ class TrainableChain(HiddenChain):
     def _door(self, x, lengths=None, batch_size=None, steps=None, mask=None):
         if isinstance(x, (SequenceData, SequenceStream)):
             return x
-        if isinstance(x, tf.data.Dataset):
+        if is_stream(x):
             if lengths is not None or mask is not None:
                 raise InvalidInputError(
                     "Expected lengths and mask inside the data set, as (x, lengths, mask). "
-                    "Received: lengths or mask beside a tf.data.Dataset"
+                    f"Received: lengths or mask beside a {type(x).__name__}"
                 )
             return SequenceStream(
                 x, self.event_shape, batch_size or _OBSERVE_AT_A_TIME, steps,
@@ -230,7 +231,8 @@ class TrainableChain(HiddenChain):
     def _batch_dataset(self, data, batch_size, shuffle):
         seed = noise_seed(0, 0)
         if isinstance(data, SequenceData):
-            return self._to_floats(data, seed).dataset(batch_size)
+            epoch = self._conductor.epoch.read
+            return self._to_floats(data, seed).dataset(batch_size, epoch=epoch)
         dataset = data.dataset(batch_size)
         if self._emission.counts or not self.data_spec.is_integer:
             return dataset
@@ -246,13 +248,10 @@ class TrainableChain(HiddenChain):
     def _real_sequences(self, method, x, lengths, mask, batch_size, context=None):
         """Check data from outside for a method that reads them."""
         self._check_outside(method, x)
-        if isinstance(x, tf.data.Dataset):
-            raise InvalidInputError(
-                f"Expected arrays x in {method}(). Received: a tf.data.Dataset. "
-                "Call it for each batch, or use evaluate(dataset)."
-            )
         self.context_spec.check(context, 0, self._class_name())
         data = self._door(x, lengths, mask=mask)
+        if isinstance(data, SequenceStream):
+            data = data.in_memory()
         self._check_kind(data, self.data_spec)
         self._narrow(data)
         return data, check_batch_size(
@@ -352,6 +351,13 @@ class TrainableChain(HiddenChain):
             self.sequence_length_ = max(round(data.lengths.mean()), 1)
             self._learn_trials(float(data.rows["x"].sum()), int(data.mask.sum()))
         arguments.update(batch_size=batch_size, steps_per_epoch=steps_per_epoch)
+        try:
+            return self._fit_best(data, validation_data, **arguments)
+        finally:
+            data.close()
+
+    def _fit_best(self, data, validation_data, **arguments):
+        """Train on checked data, from the best of the starts where there is none yet."""
         if self.data_spec is not None:
             return self._run(data, validation_data=validation_data, **arguments)
         best = None
@@ -359,7 +365,8 @@ class TrainableChain(HiddenChain):
             self._restart = restart
             if restart:
                 with self.distribute_strategy.scope():
-                    self._adapt(data, self.data_spec, batch_size or _OBSERVE_AT_A_TIME)
+                    batch_size = arguments["batch_size"] or _OBSERVE_AT_A_TIME
+                    self._adapt(data, self.data_spec, batch_size)
             history = self._run(data, validation_data=validation_data, **arguments)
             if best is None or self.lower_bound_ > best["lower_bound_"]:
                 best = {
@@ -421,17 +428,12 @@ class TrainableChain(HiddenChain):
             **arguments: Keras's own: `verbose`, `return_dict`, `callbacks`, `steps`.
         """
         if "_use_cached_eval_dataset" in arguments:
-            # from `fit`, which validates on what it has made ready
             return super().evaluate(x, batch_size=batch_size, **arguments)
         self._check_fitted("evaluate")
         data = self._door(x, lengths, batch_size, arguments.get("steps"), mask)
-        self._check_kind(data, self.data_spec)
-        if isinstance(data, SequenceData):
-            batch_size = check_batch_size(
-                batch_size, data.usual_batch_size(self._emission.values_a_step)
-            )
-        self._compile_by_default(1)
-        return super().evaluate(self._training_dataset(data, batch_size, False), **arguments)
+        if batch_size is None and isinstance(data, SequenceData):
+            batch_size = data.usual_batch_size(self._emission.values_a_step)
+        return super().evaluate(data, batch_size=batch_size, **arguments)
 
 
 def noise_seed(seed: int, draw: int) -> tf.Tensor:

@@ -9,6 +9,8 @@ import tensorflow as tf
 from genzoo.core.batches import Batch
 from genzoo.core.checks import check_number
 from genzoo.core.density import DensityModel
+from genzoo.core.errors import InvalidInputError
+from genzoo.core.losses import row_weights
 from genzoo.core.random import make_seed
 from genzoo.core.training import as_callbacks
 
@@ -157,16 +159,25 @@ class EMModel(DensityModel):
     def train_step(self, data):
         """Add a batch's statistics; the parameters stay."""
         inputs = data[0] if isinstance(data, tuple) else data
-        if "sample_weight" in inputs:
-            wide = tf.cast(inputs["sample_weight"], tf.float64)
-            log_prob, statistics = self._expect_batch(inputs, tf.cast(wide, self.float_dtype))
-        else:
-            log_prob, statistics = self._expect_batch(inputs)
-            wide = tf.ones(tf.shape(log_prob), tf.float64)
-        total = tf.reduce_sum(wide * tf.cast(log_prob, tf.float64))
-        self._sums.add({**statistics, "count": tf.reduce_sum(wide), "log_prob": total})
+        weights = row_weights(inputs)
+        given = [] if weights is None else [tf.cast(weights, self.float_dtype)]
+        log_prob, statistics = self._expect_batch(inputs, *given)
+        if weights is None:
+            weights = tf.ones(tf.shape(log_prob), tf.float64)
+        total = tf.reduce_sum(weights * tf.cast(log_prob, tf.float64))
+        self._sums.add({**statistics, "count": tf.reduce_sum(weights), "log_prob": total})
+        return self._show(inputs, log_prob, weights)
+
+    def test_step(self, data):
+        """Score held-out rows."""
+        inputs = data[0] if isinstance(data, tuple) else data
+        log_prob = self(inputs, training=False)
+        weights = row_weights(inputs)
+        return self._show(inputs, log_prob, tf.ones_like(log_prob) if weights is None else weights)
+
+    def _show(self, inputs, log_prob, weights):
         # a replica may have no rows
-        self._loss_tracker.update_state(-log_prob, sample_weight=wide)
+        self._loss_tracker.update_state(-log_prob, sample_weight=weights)
         return self.compute_metrics(inputs, None, log_prob)
 
     def fit(self, x: Any, context: Any = None, *, callbacks: Any = None, **arguments: Any):
@@ -178,6 +189,17 @@ class EMModel(DensityModel):
         callbacks = as_callbacks(callbacks)
         # last, so that other callbacks see the parameters that gave the logged loss
         return super().fit(x, context, callbacks=[*callbacks, _MaximizationStep()], **arguments)
+
+    def train_on_batch(self, x: Any, context: Any = None, **arguments: Any):
+        """Refuse: an iteration of EM is over all the data.
+
+        Raises:
+            InvalidInputError: Always.
+        """
+        raise InvalidInputError(
+            f"Expected fit(): an iteration of EM is over all the data, which {type(self).__name__} "
+            "reads in batches. Received: train_on_batch(). Call fit(x, epochs=1) for one iteration."
+        )
 
     def fitted_state(self):
         own = {name: getattr(self, name) for name in _FITTED}
@@ -199,7 +221,8 @@ class EMModel(DensityModel):
 
         Sums over the data need every row; a replica without any adds nothing.
         """
-        dataset = data.dataset(batch_size, shuffle=shuffle, seed=self.seed)
+        epoch = self._conductor.epoch.read
+        dataset = data.dataset(batch_size, shuffle=shuffle, seed=self.seed, epoch=epoch)
         if not self.data_spec.is_integer:
             return dataset
 

@@ -96,6 +96,7 @@ class HiddenMarkovModel(TrainableChain):
     """
 
     takes_missing = True
+    takes_sample_weight = False
     takes_scalars = True
     takes_sequences = True
 

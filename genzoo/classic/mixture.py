@@ -17,6 +17,7 @@ from genzoo.classic.starts import (
     moments_of_parts,
     start_responsibilities,
 )
+from genzoo.core.batches import check_batch_size
 from genzoo.core.checks import check_choice, check_int, check_number
 from genzoo.core.errors import InvalidInputError
 from genzoo.core.lazy import tfp
@@ -38,7 +39,6 @@ class NormalMixture(EMModel):
     default_batch_size = 8192
     default_steps_per_execution = 8
     takes_missing = True
-    takes_sample_weight = True
 
     def __init__(
         self,
@@ -149,17 +149,23 @@ class NormalMixture(EMModel):
         """
         if self.data_spec is not None:
             return super().fit(x, context, **arguments)
+        weights = {name: arguments.pop(name, None) for name in ("sample_weight", "class_weight")}
+        weights = self._given_weights(**weights)
+        batch_size = check_batch_size(arguments.get("batch_size"), self.default_batch_size)
+        # what can be read once serves all attempts
+        data = self._door(x, context, batch_size, arguments.get("steps_per_epoch"), **weights)
         best = None
         try:
             for attempt in range(self.n_init):
                 if attempt:
                     with self.distribute_strategy.scope():
                         self._start(attempt)
-                history = super().fit(x, context, **arguments)
+                history = super().fit(data, **arguments)
                 if best is None or self.lower_bound_ > best[0]["lower_bound_"]:
                     best = self.fitted_state(), self.get_weights(), history
         finally:
             self._start_rows = None
+            data.close()
         state, weights, history = best
         if self.n_init > 1:
             self.set_weights(weights)

@@ -13,6 +13,7 @@ import tensorflow as tf
 from genzoo.core.batches import ArrayData, Batch, StreamData
 from genzoo.core.checks import check_array, check_numeric, check_share
 from genzoo.core.errors import InvalidInputError
+from genzoo.core.passes import epochs
 from genzoo.core.random import uniform_rows
 
 _VALUES_A_BATCH = 2**23
@@ -44,7 +45,9 @@ class SequenceData(ArrayData):
 
     def with_steps(self, steps: Any) -> "SequenceData":
         """Return the same sequences with other steps in place of theirs."""
-        return SequenceData(steps, self.lengths, self.mask, self.form, self.width)
+        other = SequenceData(steps, self.lengths, self.mask, self.form, self.width)
+        other.steps = self.steps
+        return other
 
     def take(self, i: int) -> "SequenceData":
         """Return sequence i alone."""
@@ -90,7 +93,7 @@ class SequenceData(ArrayData):
         return batches
 
     def num_batches(self, batch_size):
-        return len(self.plan(batch_size, exact=True))
+        return self.steps or len(self.plan(batch_size, exact=True))
 
     def batches(self, batch_size) -> Iterator[Batch]:
         for members, width in self.plan(batch_size, exact=True):
@@ -113,8 +116,10 @@ class SequenceData(ArrayData):
     def _spans(self, members):
         return zip(self._starts[members].tolist(), self.lengths[members].tolist(), strict=True)
 
-    def dataset(self, batch_size, *, shuffle=False, seed=None, num_replicas=1) -> tf.data.Dataset:
-        """Return the batches of `plan`, padded as they are read."""
+    def dataset(
+        self, batch_size, *, shuffle=False, seed=None, num_replicas=1, epoch=None
+    ) -> tf.data.Dataset:
+        """Return the batches of `plan`, padded as they are read; see `ArrayData`."""
         plan = self.plan(batch_size, exact=True)
         ends = np.cumsum([len(members) for members, _ in plan])
         order = tf.constant(np.concatenate([members for members, _ in plan]))
@@ -136,11 +141,16 @@ class SequenceData(ArrayData):
 
         begins = np.concatenate([[0], ends[:-1]]).astype(np.int64)
         widths = np.array([width for _, width in plan], np.int64)
-        table = tf.data.Dataset.from_tensor_slices((begins, ends.astype(np.int64), widths))
-        batches = table.map(gather, num_parallel_calls=2, deterministic=True)
+        table = table_of_pass = tf.data.Dataset.from_tensor_slices(
+            (begins, ends.astype(np.int64), widths)
+        )
         padded = sum(len(members) * width for members, width in plan)
         values = self.rows["x"][:1].nbytes + self.mask[:1].nbytes
-        return batches.cache() if padded * values <= _CACHED_BYTES else batches.prefetch(2)
+        if self.steps is not None:
+            table = epochs(lambda number: table_of_pass, len(plan), self.steps, epoch)
+        batches = table.map(gather, num_parallel_calls=2, deterministic=True)
+        few = self.steps is None and padded * values <= _CACHED_BYTES
+        return batches.cache() if few else batches.prefetch(2)
 
     # Results
 
@@ -168,63 +178,88 @@ class SequenceData(ArrayData):
 
 
 class SequenceStream(StreamData):
-    """A `tf.data.Dataset` of padded batches, or of one sequence an element.
+    """Padded batches of a user's, or one sequence an element; see `StreamData`.
 
     Elements are `x`, `(x, lengths)`, `(x, lengths, mask)` or dicts of them.
 
     Args:
-        dataset, event_shape, batch_size, steps: As in `StreamData`.
+        source, event_shape, batch_size, steps: As in `StreamData`.
         counts: Whether floats stand for integers.
     """
 
-    def __init__(self, dataset, event_shape, batch_size, steps=None, *, counts=False):
-        spec = dataset.element_spec
-        shape = _name_parts(spec)["x"].shape
+    def __init__(self, source, event_shape, batch_size, steps=None, *, counts=False):
         rank = len(event_shape)
+        self._open(source, _name_parts, rank, steps)
+        spec = self._source.seen.element_spec
+        named = _name_parts(spec)
+        shape = named["x"].shape
         known = shape.rank is not None and shape.rank - rank in (1, 2)
         if not known or tuple(shape[shape.rank - rank :]) != event_shape:
             raise InvalidInputError(
                 f"Expected a data set of sequences of steps of shape {event_shape}, batched and "
                 f"padded or one at a time. Received: element_spec={spec}"
             )
-        if steps is None and dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
-            raise InvalidInputError(
-                "Expected steps_per_epoch (or validation_steps) with an endless data set. "
-                "Received: a tf.data.Dataset that repeats forever."
-            )
         batched = shape.rank - rank == 2
-        dataset = dataset.map(
-            lambda *parts: _complete(_name_parts(parts if len(parts) > 1 else parts[0]), batched),
-            num_parallel_calls=2,
-            deterministic=True,
-        )
-        self._dataset = dataset if batched else dataset.padded_batch(batch_size)
+
+        def prepare(dataset):
+            dataset = dataset.map(
+                lambda *parts: _complete(
+                    _name_parts(parts if len(parts) > 1 else parts[0]), batched
+                ),
+                num_parallel_calls=2,
+                deterministic=True,
+            )
+            return dataset if batched else dataset.padded_batch(batch_size)
+
+        self._prepare = prepare
+        self._dataset = prepare(self._source.seen)
         self._event_shape = event_shape
-        self._counts = counts and dataset.element_spec["x"].dtype.is_floating
+        kind = named["x"].dtype
+        self._counts = counts and kind.is_floating
         self.values_missing, self._seen = False, False
-        self.steps = steps
-        kind = dataset.element_spec["x"].dtype
-        self.dtype = np.dtype(np.int64) if self._counts else kind.as_numpy_dtype
+        self.dtype = np.dtype(np.int64 if self._counts else kind.as_numpy_dtype)
 
     def batches(self, batch_size=None):
         """Yield one epoch as arrays, checked."""
-        dataset = self._dataset if self.steps is None else self._dataset.take(self.steps)
-        for batch in dataset:
-            parts = {name: value.numpy() for name, value in batch.items()}
-            data = door(
-                parts["x"], self._event_shape, parts["lengths"], parts["mask"],
-                counts=self._counts,
-            )  # fmt: skip
-            self.values_missing |= data.mask.ndim > 1
-            yield data.batch(np.arange(len(data)), data.width)
+        yield from super().batches()
         self._seen = True
 
-    def dataset(self, batch_size, *, shuffle=False, seed=None, num_replicas=1):
+    def in_memory(self) -> SequenceData:
+        """Return all of them, as a list of sequences."""
+        parts = list(map(self._sequences, self._pass()))
+        wide = max((part.mask for part in parts), key=np.ndim)
+        masks = [
+            part.mask if part.mask.ndim == wide.ndim
+            else np.broadcast_to(
+                part.mask.reshape(-1, *[1] * (wide.ndim - 1)), (len(part.mask), *wide.shape[1:])
+            )
+            for part in parts
+        ]  # fmt: skip
+        self.close()
+        return SequenceData(
+            np.concatenate([part.rows["x"] for part in parts]),
+            np.concatenate([part.lengths for part in parts]),
+            np.concatenate(masks),
+            "list",
+        )
+
+    def _sequences(self, batch):
+        return door(
+            batch["x"], self._event_shape, batch["lengths"], batch["mask"], counts=self._counts
+        )
+
+    def _check(self, batch):
+        data = self._sequences(batch)
+        self.values_missing |= data.mask.ndim > 1
+        return data.batch(np.arange(len(data)), data.width)
+
+    def dataset(self, batch_size, *, shuffle=False, seed=None, num_replicas=1, epoch=None):
         if not self._seen:
             # a pass that checks the values and looks for missing ones
             for _ in self.batches():
                 pass
-        return self._dataset.map(self._pad, num_parallel_calls=2, deterministic=True).prefetch(2)
+        dataset = self._batches_to_train_on(shuffle, seed, epoch)
+        return dataset.map(self._pad, num_parallel_calls=2, deterministic=True).prefetch(2)
 
     def _pad(self, batch):
         x, lengths, mask = (batch[name] for name in _PARTS)

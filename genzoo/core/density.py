@@ -13,6 +13,7 @@ from genzoo.core.likelihood import Likelihood
 from genzoo.core.model import GenerativeModel
 from genzoo.core.random import make_seed, uniform_rows
 from genzoo.core.replicas import first_row
+from genzoo.core.sources import is_stream
 
 _DEQUANTIZE = 1
 
@@ -53,6 +54,9 @@ class DensityModel(GenerativeModel):
         seed = make_seed(self.seed_generator.next() if training else 0)
         context = self.encode_context(parts.get("context"))
         return self._objective(x, context, seed, first_row(x))
+
+    def _predict_rows(self, x, context, first_row):
+        return self._objective(x, context, make_seed(0), first_row)
 
     def _objective(self, x, context, seed, first_row) -> tf.Tensor | dict[str, tf.Tensor]:
         """Hook: what training raises, [n], or a dict of its parts."""
@@ -133,7 +137,7 @@ class DensityModel(GenerativeModel):
         """Return log p(x) of each row in nats, in data space; see `likelihood` for its kind.
 
         Args:
-            x: Array [n, *event_shape].
+            x: Array [n, *event_shape], or a data set as in `fit`, which is read once.
             context: As in `sample`, for conditional models.
             num_samples: For bounds: draws K of the importance-weighted bound (Burda, Grosse and
                 Salakhutdinov 2016), which tightens as K grows. Exact models need one.
@@ -179,6 +183,11 @@ class DensityModel(GenerativeModel):
                 "Expected a model conditional on labels in predict_proba(). Received: a "
                 f"{type(self).__name__} with num_classes=None. Build it with num_classes=... and "
                 "fit(x, labels)."
+            )
+        if is_stream(x):
+            raise InvalidInputError(
+                f"Expected an array x in predict_proba(). Received: a {type(x).__name__}. Call it "
+                "for each batch."
             )
         if prior is None:
             prior = np.asarray(self.class_counts, np.float64)

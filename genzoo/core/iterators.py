@@ -1,6 +1,7 @@
 """Iterators over several devices, dropped where nobody waits for them."""
 
 import threading
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -20,7 +21,8 @@ class IteratorKeeper:
         """Return a step's function of an iterator that hands what it reads to the keeper."""
 
         def step(iterator):
-            if iterator is not self._iterator:
+            # a generator is of one batch, for `train_on_batch`
+            if iterator is not self._iterator and not isinstance(iterator, types.GeneratorType):
                 self.let_go()
                 self._iterator = iterator
             return function(iterator)

@@ -9,9 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from genzoo.core import checks
-from genzoo.core.batches import ArrayData, check_batch_size
+from genzoo.core.batches import ArrayData, StreamData, check_batch_size
 from genzoo.core.errors import InvalidInputError, NoDensityError, OutputExistsError
-from genzoo.core.numbers import as_native
 from genzoo.core.random import make_seed
 from genzoo.core.replicas import PartFunction
 from genzoo.core.saved_model import check_export_arguments, describe, write_saved_model
@@ -111,6 +110,43 @@ class GenerativeModel(TrainableModel):
         state = np.asarray(self.seed_generator.next(), np.int64)
         return int(state[0] % 2**31 + (state[1] % 2**31) * 2**31)
 
+    def predict(
+        self,
+        x: Any,
+        context: Any = None,
+        *,
+        batch_size: int | None = None,
+        steps: int | None = None,
+        verbose: Any = "auto",
+    ) -> Any:
+        """Return what the model's `call` makes of each row; Keras's name for it.
+
+        Of models with a likelihood that is the objective of training, for exact ones log p(x); of
+        GANs the discriminator's score.
+
+        Args:
+            x, context: As in `fit`. A data set is read once.
+            batch_size: Rows at a time on each replica.
+            steps: Batches to look at, the first ones; `None` for all.
+            verbose: Taken as Keras does; nothing is shown.
+
+        Returns:
+            Array [n], or a dict of them.
+
+        Raises:
+            NotFittedError: Before `fit` or `adapt`.
+            InvalidInputError: As in `fit`.
+        """
+        if steps is not None:
+            checks.check_int(steps, "steps")
+        data, batch_size = self._door_rows("predict", x, context, batch_size, steps)
+        parts = list(self.map_rows("predict", self._predict_rows, data, batch_size))
+        return tf.nest.map_structure(lambda *rows: np.concatenate(rows), *parts)
+
+    def _predict_rows(self, x, context, first_row) -> Any:
+        """Hook, in graph: what `predict` returns."""
+        raise NotImplementedError
+
     # Likelihood: see DensityModel
 
     def log_prob(self, x: Any, **arguments: Any) -> np.ndarray:
@@ -187,25 +223,26 @@ class GenerativeModel(TrainableModel):
     def _graph_remedy(self) -> str:
         return f"Call the model itself there: model(x) is what {type(self).__name__} trains."
 
-    def _door_rows(self, method, x, context, batch_size) -> tuple[ArrayData, int]:
+    def _door_rows(
+        self, method, x, context, batch_size, steps=None
+    ) -> tuple[ArrayData | StreamData, int]:
         self._check_outside(method, x, context)
-        if isinstance(x, tf.data.Dataset):
-            raise InvalidInputError(
-                f"Expected an array x in {method}(). Received: a tf.data.Dataset. "
-                "Call it for each batch, or use evaluate(dataset)."
-            )
-        data = self._door(x, context)
-        self._check_kind(data, self.data_spec)
-        self._narrow(data)
         # long batches score a vector twice as fast; wide rows fill the memory sooner
         rows = min(max(_VALUES_AT_A_TIME // self.event_size, 256), 8192)
-        return data, check_batch_size(batch_size, rows)
+        batch_size = check_batch_size(batch_size, rows)
+        data = self._door(x, context, batch_size, steps)
+        if steps is not None and isinstance(data, ArrayData):
+            data = data.head(steps * batch_size)
+        # a stream's batches as they are read
+        self._check_kind(data, self.data_spec, batches=0)
+        self._narrow(data)
+        return data, batch_size
 
     def map_rows(
         self,
         name: str,
         function: Callable[..., Any],
-        data: ArrayData,
+        data: ArrayData | StreamData,
         batch_size: int,
         *scalars: tf.Tensor,
     ) -> Iterator[Any]:
@@ -219,7 +256,7 @@ class GenerativeModel(TrainableModel):
             batch_size: Rows a replica at a time.
             *scalars: Further arguments, the same for all batches.
         """
-        x_type = tf.as_dtype(as_native(data.rows["x"][:0]).dtype)
+        x_type = tf.as_dtype(data.dtype)
 
         def make():
             signature = [
@@ -241,11 +278,14 @@ class GenerativeModel(TrainableModel):
             return PartFunction(graph, signature)
 
         def parts():
-            for i, batch in enumerate(data.batches(batch_size)):
-                part = [tf.convert_to_tensor(batch["x"]), tf.constant(i * batch_size, tf.int64)]
+            first_row = 0
+            for batch in data.batches(batch_size):
+                part = [tf.convert_to_tensor(batch["x"]), tf.constant(first_row, tf.int64)]
+                first_row += len(batch["x"])
                 if self.context_size:
                     part.append(tf.convert_to_tensor(batch["context"]))
                 yield [*part, *scalars]
+            data.close()
 
         graph = self._graphs.get((name, x_type), make)
         return graph.run(self.distribute_strategy, parts())

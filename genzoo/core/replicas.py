@@ -19,7 +19,7 @@ class PartFunction:
     Which replica takes a part does not matter to its result.
 
     Args:
-        function: Of tensors, returns tensors.
+        function: Of tensors, returns a tensor or a structure of them.
         signature: `tf.TensorSpec` of each argument.
     """
 
@@ -47,9 +47,9 @@ class PartFunction:
                 yield from self._run_group(strategy, group)
                 group = []
             elif num_replicas == 1:
-                yield single(*group.pop()).numpy()
+                yield _to_numpy(single(*group.pop()))
         for part in group:
-            yield single(*part).numpy()
+            yield _to_numpy(single(*part))
 
     def _run_group(self, strategy, group) -> list[np.ndarray]:
         if self._replicated is None:
@@ -65,7 +65,11 @@ class PartFunction:
             for i in range(len(group[0]))
         ]
         results = strategy.experimental_local_results(self._replicated(*arguments))
-        return [result.numpy() for result in results]
+        return [_to_numpy(result) for result in results]
+
+
+def _to_numpy(result):
+    return tf.nest.map_structure(lambda value: value.numpy(), result)
 
 
 def _for_inference(function):

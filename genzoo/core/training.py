@@ -1,5 +1,6 @@
 """TrainableModel: the half of the contract that takes data in."""
 
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -19,15 +20,19 @@ from genzoo.core.batches import (
     Batch,
     StreamData,
     check_batch_size,
+    check_class_weight,
     check_weights,
+    reaches_all,
 )
 from genzoo.core.config import Configured
 from genzoo.core.context import ContextSpec
 from genzoo.core.errors import InvalidInputError, NotFittedError
 from genzoo.core.iterators import IteratorKeeper
 from genzoo.core.likelihood import NO_LIKELIHOOD, Likelihood
+from genzoo.core.losses import row_weights, total_loss, weigh
 from genzoo.core.registry import refuse_unknown
 from genzoo.core.replicas import lost_workers_told, replica_share
+from genzoo.core.sources import is_stream
 from genzoo.core.spec import DataSpec
 from genzoo.core.tracing import retraced_quietly
 from genzoo.core.units import RunningMoments
@@ -76,13 +81,28 @@ def _check_keras_arguments(name: Any, dtype: Any) -> None:
         ) from error
 
 
-class _EpochNumber:
-    """The epoch that `fit` is in; an object of its own, since TensorFlow keeps what reads it."""
+def _weight_scale(data: ArrayData | StreamData) -> float | None:
+    """Return what makes the mean weight of the rows 1; `None` where rows have no weights."""
+    if data.mean_weight is None:
+        return None
+    if not data.mean_weight:
+        raise InvalidInputError(
+            "Expected a weight above 0. Received: sample_weight of zeros alone."
+        )
+    return 1.0 / data.mean_weight
 
-    number = 0
+
+class _EpochNumber:
+    """The epoch that `fit` is in; an object of its own, since TensorFlow keeps what reads it.
+
+    It counts on from the steps that were made before, so that `fit` in a loop, an epoch a time,
+    does not meet the rows in one order again and again.
+    """
+
+    number = start = 0
 
     def read(self) -> int:
-        return self.number
+        return self.start + self.number
 
 
 class _Conductor(keras.callbacks.Callback):
@@ -93,24 +113,47 @@ class _Conductor(keras.callbacks.Callback):
     """
 
     callbacks: Sequence[keras.callbacks.Callback] = ()
+    data: StreamData | None = None
+    validation: StreamData | None = None
 
     def __init__(self):
         super().__init__()
         self.epoch = _EpochNumber()
+        self._steps = 0
 
     def on_train_begin(self, logs=None):
         self._call("on_fit_ready", self.callbacks)
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.epoch.number = epoch
+        self.epoch.number, self._steps = epoch, 0
+        if self.data is not None:
+            self.data.tell("on_epoch_begin")
         self._call("on_epoch_ready", epoch)
 
+    def on_train_batch_end(self, batch, logs=None):
+        self._steps += 1
+
     def on_epoch_end(self, epoch, logs=None):
+        if not self._steps:
+            raise InvalidInputError(
+                "Expected data that can be read again in every epoch. Received: a data set that "
+                f"was empty in epoch {epoch + 1}. Make it begin anew each time that it is read."
+            )
+        if self.data is not None:
+            self.data.tell("on_epoch_end")
         self._call("on_epoch_over", epoch)
+
+    def on_test_begin(self, logs=None):
+        if self.validation is not None:
+            self.validation.tell("on_epoch_begin")
+
+    def on_test_end(self, logs=None):
+        if self.validation is not None:
+            self.validation.tell("on_epoch_end")
 
     def end(self) -> None:
         self._call("on_fit_over")
-        self.callbacks = ()
+        self.callbacks, self.data, self.validation = (), None, None
 
     def _call(self, hook, *arguments):
         for callback in self.callbacks:
@@ -158,7 +201,7 @@ class TrainableModel(InCheckpoints, Configured, keras.Model):
     saves_within_epochs = True
     # whether NaN in x stands for a missing value
     takes_missing = False
-    takes_sample_weight = False
+    takes_sample_weight = True
     # whether each row has a context of its own, not a set of rows another set
     pairs_context = True
     # whether an example may be a single number, event_shape=()
@@ -267,30 +310,49 @@ class TrainableModel(InCheckpoints, Configured, keras.Model):
         steps_per_epoch: int | None = None,
         shuffle: bool = True,
         sample_weight: Any = None,
+        class_weight: dict[int, float] | None = None,
         callbacks: Any = None,
         **keras_arguments: Any,
     ) -> keras.callbacks.History:
         """Train with Keras's own `fit`.
 
         Args:
-            x: Array [n, *event_shape] of floats or integers, or a `tf.data.Dataset` of `x`
-                (or `(x, context)` pairs), batched or not.
+            x: Array [n, *event_shape] of floats or integers; or batches, or single examples, from
+                a `tf.data.Dataset`, a `keras.utils.PyDataset` or a generator: `x`,
+                `(x, context)`, `(x, context, sample_weight)` or dicts of these names.
             context: Array [n, context_dim], or labels [n], for conditional models.
             batch_size: Rows a step over all replicas; `None` for the model's default.
             epochs: Passes over the data; `None` for the model's default.
             validation_split: Share of the rows, at the end, to validate on.
-            validation_data: `x`, `(x, context)` or a data set to validate on.
-            validation_steps, steps_per_epoch: Batches an epoch, for endless data sets.
-            shuffle: Whether to shuffle arrays each epoch (seeded by the model's `seed`).
-            sample_weight: Weights of the rows [n], for models that take them. Data sets give
-                dicts of `x` and `sample_weight`.
+            validation_data: `x`, `(x, context)`, `(x, context, sample_weight)` or a data set to
+                validate on.
+            steps_per_epoch: Batches an epoch, each of which goes on where the last one ended and
+                begins the data anew where they end.
+            validation_steps: Batches to validate on, the first ones.
+            shuffle: Whether to shuffle arrays each epoch, and the batches of a `PyDataset` (seeded
+                by the model's `seed`).
+            sample_weight: Weights of the rows [n]: one of w counts as w rows alike. They are
+                divided by their mean over the data; the loss of a batch is then the sum of weight
+                times loss over its number of rows, as in Keras. What starts from the data before
+                training, such as standardisation, sees all rows alike.
+            class_weight: Weight of a row by its label, for models of `num_classes`; 1 for labels
+                not named.
             callbacks: A Keras callback or a list of them.
             **keras_arguments: `verbose`, `initial_epoch`, `validation_freq`.
+
+        A data set is read once by the first `fit`, for the kind and spread of its data, is begun
+        once more, to see that it can be, and is then read once an epoch. Of one above 256 MB each
+        part of the model that starts from the data reads another pass (standardisation; ActNorm
+        the first rows). Of a later `fit` the first batch is read before training, or all, if rows
+        have weights. What can be read once is trained on from memory, and refused above 256 MB.
+        Validation data are read once and then once each time. A generator is read to its end, into
+        memory; with `steps_per_epoch` one epoch of it is, and the next epochs go on from there.
 
         Several replicas leave out a batch that is too small to give each of them a row.
 
         Returns:
-            Keras's `History`; `loss` is the mean over the epoch, in nats an example.
+            Keras's `History`; `loss` is the mean over the epoch, in nats an example, and the
+            losses of layers beside it (regularisers and `add_loss`).
 
         Raises:
             InvalidInputError: For data of the wrong shape, dtype or range, with NaN or infinity,
@@ -310,46 +372,56 @@ class TrainableModel(InCheckpoints, Configured, keras.Model):
         ):
             if steps is not None:
                 checks.check_int(steps, name)
-        if sample_weight is not None and not self.takes_sample_weight:
-            raise InvalidInputError(
-                f"Expected no sample_weight: {type(self).__name__} weighs all rows alike. "
-                f"Received: sample_weight of shape {np.shape(sample_weight)}. Leave it out."
-            )
-        weights = {} if sample_weight is None else {"sample_weight": sample_weight}
+        weights = self._given_weights(sample_weight, class_weight)
         data = self._door(x, context, batch_size, steps_per_epoch, **weights)
         validation = None
         if validation_data is not None:
-            parts = validation_data if isinstance(validation_data, tuple) else (validation_data,)
-            if not 1 <= len(parts) <= 2:
-                raise InvalidInputError(
-                    "Expected validation_data of x, or of (x, context). "
-                    f"Received: a tuple of {len(parts)}"
-                )
-            validation = self._door(*parts, batch_size=batch_size, steps=validation_steps)
+            validation = self._validation(validation_data, batch_size, validation_steps)
         elif validation_split:
             if not isinstance(data, ArrayData):
                 raise InvalidInputError(
                     "Expected an array x with validation_split; give validation_data instead. "
-                    f"Received: validation_split={validation_split!r} with a tf.data.Dataset"
+                    f"Received: validation_split={validation_split!r} with a {type(x).__name__}"
                 )
             data, validation = data.split(validation_split)
+        data.steps = steps_per_epoch
+        streams = [part for part in (data, validation) if isinstance(part, StreamData)]
         self._compile_by_default(data.num_batches(batch_size))
+        self._set_steps_per_execution(steps_per_epoch if data.goes_on else None)
         spec = self.data_spec or self._observe(data, batch_size)
-        self._check_kind(data, spec)
+        if self.data_spec is not None:
+            # what a weight is worth takes all of them
+            weighted = isinstance(data, StreamData) and data.weighted
+            self._check_kind(data, spec, batches=None if weighted else 1)
         self._check_kind(validation, spec, batches=None)
+        for stream in streams:
+            stream.require_another_pass()
         if self.data_spec is None:
             self._adapt(data, spec, batch_size)
         for part in (data, validation):
             self._narrow(part)
+        for stream in streams:
+            stream.let_go()
         with self.distribute_strategy.scope():
             for optimizer, variables in self._optimized():
                 if not optimizer.built:
                     optimizer.build(variables)
+        made = self.optimizer is not None and not keras_arguments.get("initial_epoch")
+        self._conductor.epoch.start = int(self.optimizer.iterations.numpy()) if made else 0
         training_data = self._training_dataset(data, batch_size, shuffle and self.shuffles)
-        with lost_workers_told(self.distribute_strategy), warnings.catch_warnings():
-            if isinstance(data, StreamData) and steps_per_epoch is None:
+        steps = None
+        if data.goes_on:
+            training_data, steps = training_data.repeat(), steps_per_epoch
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(lost_workers_told(self.distribute_strategy))
+            stack.enter_context(warnings.catch_warnings())
+            for stream in streams:
+                stack.enter_context(stream.failures_told())
+            if streams and steps is None:
                 # Keras says so at the end of every epoch over a stream of unknown length
                 warnings.filterwarnings("ignore", "Your input ran out of data")
+            self._conductor.data = data if data in streams else None
+            self._conductor.validation = validation if validation in streams else None
             try:
                 history = super().fit(
                     training_data,
@@ -358,9 +430,8 @@ class TrainableModel(InCheckpoints, Configured, keras.Model):
                     shuffle=False,
                     validation_data=None
                     if validation is None
-                    else self._training_dataset(validation, batch_size, shuffle=False),
-                    validation_steps=validation_steps,
-                    steps_per_epoch=steps_per_epoch,
+                    else self._scored_dataset(validation, batch_size, validation_steps),
+                    steps_per_epoch=steps,
                     **keras_arguments,
                 )
             finally:
@@ -368,11 +439,173 @@ class TrainableModel(InCheckpoints, Configured, keras.Model):
                 self._conductor.end()
                 for keeper in self._iterators.values():
                     keeper.let_go()
-        self._check_trained(next(data.batches(batch_size)))
+                for stream in streams:
+                    if stream is not x:
+                        stream.close()
+        self._check_trained(data.first_batch(batch_size))
         return history
+
+    def _validation(self, given, batch_size, steps) -> ArrayData | StreamData:
+        parts = given if isinstance(given, tuple) else (given,)
+        if not 1 <= len(parts) <= 3:
+            raise InvalidInputError(
+                "Expected validation_data of x, (x, context) or (x, context, sample_weight). "
+                f"Received: a tuple of {len(parts)}"
+            )
+        weights = self._given_weights(*parts[2:])
+        return self._door(*parts[:2], batch_size=batch_size, steps=steps, **weights)
+
+    # Keras's other doors
+
+    @with_repeated_names
+    def evaluate(
+        self,
+        x: Any,
+        context: Any = None,
+        *,
+        batch_size: int | None = None,
+        sample_weight: Any = None,
+        steps: int | None = None,
+        **keras_arguments: Any,
+    ) -> Any:
+        """Return the loss on data, and what else `fit` shows, as Keras's `evaluate` does.
+
+        Args:
+            x, context, batch_size, sample_weight: As in `fit`. A data set is read once, above
+                256 MB twice.
+            steps: Batches to look at, the first ones; `None` for all.
+            **keras_arguments: `verbose`, `callbacks`, `return_dict`.
+
+        Returns:
+            The loss, or a list of it and the metrics; with `return_dict` a dict by name.
+
+        Raises:
+            NotFittedError: Before `fit` or `adapt`.
+            InvalidInputError: As in `fit`.
+        """
+        if keras_arguments.pop("_use_cached_eval_dataset", False):
+            # from `fit`, which validates on what it has made ready
+            keras_arguments.pop("y", None)
+            return super().evaluate(x, _use_cached_eval_dataset=True, **keras_arguments)
+        self._check_names(keras_arguments, ("verbose", "callbacks", "return_dict"), "evaluate")
+        weights = self._given_weights(sample_weight)
+        self._check_fitted("evaluate")
+        if steps is not None:
+            checks.check_int(steps, "steps")
+        batch_size = check_batch_size(batch_size, self.default_batch_size)
+        data = self._door(x, context, batch_size, steps, **weights)
+        self._check_kind(data, self.data_spec, batches=None)
+        self._compile_by_default(data.num_batches(batch_size))
+        if isinstance(data, ArrayData):
+            dataset = self._scored_dataset(data, batch_size, steps)
+            return super().evaluate(dataset, **keras_arguments)
+        if not data.read_kept():
+            data.require_another_pass()
+        try:
+            with data.failures_told(), warnings.catch_warnings():
+                # as of every stream of unknown length
+                warnings.filterwarnings("ignore", "Your input ran out of data")
+                dataset = self._scored_dataset(data, batch_size, steps)
+                return super().evaluate(dataset, **keras_arguments)
+        finally:
+            if data is not x:
+                data.close()
+
+    def _scored_dataset(self, data, batch_size, steps) -> tf.data.Dataset:
+        dataset = self._training_dataset(data, batch_size, shuffle=False)
+        return dataset if steps is None else dataset.take(steps)
+
+    def train_on_batch(
+        self,
+        x: Any,
+        context: Any = None,
+        *,
+        sample_weight: Any = None,
+        class_weight: dict[int, float] | None = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """Make one step of training, for loops of one's own.
+
+        Args:
+            x: Array [n, *event_shape].
+            context, sample_weight, class_weight: As in `fit`.
+            return_dict: Whether to return a dict by name.
+
+        Returns:
+            The loss of the batch, or a list of it and the metrics.
+
+        Raises:
+            NotFittedError: Before `adapt` or `fit`.
+            InvalidInputError: As in `fit`.
+        """
+        weights = self._given_weights(sample_weight, class_weight)
+        batch = self._one_batch("train_on_batch", x, context, **weights)
+        with self.distribute_strategy.scope():
+            for optimizer, variables in self._optimized():
+                if not optimizer.built:
+                    optimizer.build(variables)
+        super().train_on_batch(batch)
+        return self._metric_results(return_dict)
+
+    def test_on_batch(
+        self, x: Any, context: Any = None, *, sample_weight: Any = None, return_dict: bool = False
+    ) -> Any:
+        """Return the loss on one batch, and what else `evaluate` shows.
+
+        Args:
+            x, context, sample_weight, return_dict: As in `train_on_batch`.
+        """
+        weights = self._given_weights(sample_weight)
+        batch = self._one_batch("test_on_batch", x, context, **weights)
+        super().test_on_batch(batch)
+        return self._metric_results(return_dict)
+
+    def _metric_results(self, return_dict: bool) -> Any:
+        # what a step returns under a strategy is the mean over replicas, not over rows
+        logs = {name: float(np.mean(v)) for name, v in self.get_metrics_result().items()}
+        values = list(logs.values())
+        return logs if return_dict else values[0] if len(values) == 1 else values
+
+    def _one_batch(self, method, x, context, **weights) -> Any:
+        """Check a batch from outside, and deal it out to the replicas."""
+        self._check_fitted(method)
+        data = self._door(x, context, **weights)
+        if isinstance(data, StreamData):
+            raise InvalidInputError(
+                f"Expected an array x in {method}(). Received: a {type(x).__name__}. "
+                "Call it for each batch, or use fit or evaluate."
+            )
+        self._check_kind(data, self.data_spec)
+        self._compile_by_default(self.default_steps_per_execution)
+        strategy, n = self.distribute_strategy, len(data)
+        if strategy.num_replicas_in_sync == 1:
+            return self._whole_batch(data)
+        if not reaches_all(n, strategy.num_replicas_in_sync):
+            raise InvalidInputError(
+                f"Expected a batch with rows for each of {strategy.num_replicas_in_sync} replicas. "
+                f"Received: {n} rows. Give more of them."
+            )
+        dataset = tf.data.Dataset.from_tensor_slices(self._whole_batch(data)).batch(n)
+        return next(iter(strategy.experimental_distribute_dataset(dataset)))
+
+    def _whole_batch(self, data: ArrayData) -> Batch:
+        scale = _weight_scale(data)
+        rows = data.first_batch(len(data))
+        batch = {name: tf.convert_to_tensor(part) for name, part in rows.items()}
+        if scale is not None:
+            batch["sample_weight"] *= scale
+        return batch
 
     def _check_trained(self, rows: Batch) -> None:
         """Hook: warn if what was learned is unsound, shown some rows of the training data."""
+
+    def _make_function(self, step_function):
+        def step(data):
+            with tf.control_dependencies([x for x in tf.nest.flatten(data) if tf.is_tensor(x)]):
+                return step_function(data)
+
+        # a single step beyond the end of the data would count itself before it finds none
+        return super()._make_function(step if self.steps_per_execution == 1 else step_function)
 
     def make_train_function(self, force: bool = False) -> None:
         """Make the function of a training step; Keras calls it."""
@@ -429,6 +662,17 @@ class TrainableModel(InCheckpoints, Configured, keras.Model):
         if self.distribute_strategy.num_replicas_in_sync > 1 and self.steps_per_execution > 1:
             # several steps in one loop over replicas fail inside Keras 3 (an unfed placeholder)
             self.steps_per_execution = 1
+
+    def _set_steps_per_execution(self, steps_per_epoch: int | None) -> None:
+        """Make executions end with the epoch, where Keras is to count `steps_per_epoch`."""
+        if self.distribute_strategy.num_replicas_in_sync > 1:
+            return
+        steps = (self.get_compile_config() or {}).get("steps_per_execution") or 1
+        if steps_per_epoch is not None:
+            steps = max(k for k in range(1, steps + 1) if steps_per_epoch % k == 0)
+        if steps != self.steps_per_execution:
+            self.steps_per_execution = steps
+            self.train_function = self.test_function = self.predict_function = None
 
     def _optimized(self) -> list[tuple[keras.optimizers.Optimizer, list[keras.Variable]]]:
         """Hook: each optimiser with the weights that it trains."""
@@ -519,18 +763,29 @@ class TrainableModel(InCheckpoints, Configured, keras.Model):
     def _batch_dataset(self, data, batch_size, shuffle) -> tf.data.Dataset:
         """Hook: the batches of an epoch."""
         replicas = self.distribute_strategy.num_replicas_in_sync
-        return data.dataset(
+        dataset = data.dataset(
             batch_size,
             shuffle=shuffle,
             seed=self.seed,
             num_replicas=replicas,
             epoch=self._conductor.epoch.read,
         )
+        scale = _weight_scale(data)
+        if scale is None:
+            return dataset
+        return dataset.map(
+            lambda batch: {**batch, "sample_weight": scale * batch["sample_weight"]}
+        ).prefetch(tf.data.AUTOTUNE)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        # a strategy sums gradients over replicas and Keras scales its own losses only
         objective = y_pred["objective"] if isinstance(y_pred, dict) else y_pred
-        return replica_share(-objective)
+        losses = weigh(-objective, row_weights(x))
+        # a strategy sums gradients over replicas and Keras scales its own losses only
+        return replica_share(losses + total_loss(self._layer_losses(), losses.dtype))
+
+    def _layer_losses(self) -> list[tf.Tensor]:
+        """Hook: losses of layers beside the objective, by `add_loss` and regularisers."""
+        return self.losses
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         return self._step_results(super().compute_metrics(x, y, y_pred, sample_weight))
@@ -551,53 +806,90 @@ class TrainableModel(InCheckpoints, Configured, keras.Model):
     # Doors
 
     def _door(
-        self, x, context=None, batch_size=None, steps=None, sample_weight=None
+        self,
+        x,
+        context=None,
+        batch_size=None,
+        steps=None,
+        *,
+        sample_weight=None,
+        class_weight=None,
     ) -> ArrayData | StreamData:
-        """Check data from outside."""
-        if isinstance(x, tf.data.Dataset):
-            if sample_weight is not None:
-                raise InvalidInputError(
-                    "Expected the weights inside the data set, as dicts of x and sample_weight. "
-                    f"Received: sample_weight of shape {np.shape(sample_weight)} beside a "
-                    "tf.data.Dataset"
-                )
-            if context is not None:
-                raise InvalidInputError(
-                    "Expected the context inside the data set, as (x, context) pairs. "
-                    f"Received: context of shape {np.shape(context)} beside a tf.data.Dataset"
-                )
-            return StreamData(
-                x,
-                self.event_shape,
-                bool(self.context_size),
-                batch_size,
-                steps,
-                context_spec=self.context_spec,
-                missing=self.takes_missing,
-                weighted=self.takes_sample_weight,
-            )
-        if isinstance(x, (Iterator, keras.utils.PyDataset)):
-            raise InvalidInputError(
-                "Expected an array x, or a tf.data.Dataset. Received: a "
-                f"{type(x).__name__}. Make it a tf.data.Dataset, with its from_generator."
-            )
+        """Return what a user gave, in whatever form, as checked data; such data as they are."""
+        if isinstance(x, (ArrayData, StreamData)):
+            return x
+        if class_weight is not None:
+            class_weight = check_class_weight(class_weight, self.num_classes)
+        if is_stream(x):
+            for name, value, inside in (
+                ("context", context, "(x, context) pairs"),
+                ("sample_weight", sample_weight, "(x, context, sample_weight), or as dicts"),
+            ):
+                if value is not None:
+                    raise InvalidInputError(
+                        f"Expected the {name} inside the data set, as {inside}. Received: {name} "
+                        f"of shape {np.shape(value)} beside a {type(x).__name__}"
+                    )
+            return self._stream_data(x, batch_size or self.default_batch_size, steps, class_weight)
+        data = self._array_data(x, context)
+        if class_weight is not None:
+            data.rows["sample_weight"] = class_weight[data.rows["context"]]
+        if sample_weight is not None:
+            data.rows["sample_weight"] = check_weights(sample_weight, len(data))
+        return data
+
+    def _stream_data(self, x, batch_size, steps, class_weight, **options: Any) -> StreamData:
+        return StreamData(
+            x,
+            self.event_shape,
+            bool(self.context_size),
+            batch_size,
+            steps,
+            context_spec=self.context_spec,
+            missing=self.takes_missing,
+            weighted=self.takes_sample_weight,
+            class_weight=class_weight,
+            **options,
+        )
+
+    def _array_data(self, x, context) -> ArrayData:
         rows = {"x": checks.check_array(x, self.event_shape, missing=self.takes_missing)}
         encoded = self.context_spec.check(context, len(rows["x"]), self._class_name())
         if encoded is not None:
             rows["context"] = encoded
-        if sample_weight is not None:
-            rows["sample_weight"] = check_weights(sample_weight, len(rows["x"]))
         return ArrayData(rows)
+
+    def _given_weights(self, sample_weight=None, class_weight=None) -> dict[str, Any]:
+        """Return which weights a user gave, by name."""
+        given = {"sample_weight": sample_weight, "class_weight": class_weight}
+        given = {name: value for name, value in given.items() if value is not None}
+        if len(given) == 2:
+            raise InvalidInputError(
+                "Expected sample_weight or class_weight, not both. Received: both. Give "
+                "sample_weight times the weight of each row's class."
+            )
+        if given and not self.takes_sample_weight:
+            (name,) = given
+            raise InvalidInputError(
+                f"Expected no {name}: {type(self).__name__} weighs all rows alike. "
+                f"Received: {name}={given[name]!r}. Leave it out."
+            )
+        return given
 
     def _check_kind(
         self, data: ArrayData | StreamData | None, spec: DataSpec, batches: int | None = 1
     ) -> None:
-        """Refuse data of another kind; of streams see so many batches, all for `None`."""
+        """Refuse data of another kind; of streams look at so many batches now, all for `None`."""
         if isinstance(data, ArrayData):
             spec.check(data.rows["x"], float_dtype=self.float_dtype)
         elif isinstance(data, StreamData):
-            for batch in itertools.islice(data.batches(), batches):
+
+            def inspect(batch):
                 spec.check(batch["x"], float_dtype=self.float_dtype)
+
+            data.inspect = inspect
+            for _ in itertools.islice(data.batches(), batches):
+                pass
 
     def _narrow(self, data: ArrayData | StreamData | None) -> None:
         """Cast floats in memory to the model's type, once, where nothing is taken from them."""
@@ -612,16 +904,21 @@ class TrainableModel(InCheckpoints, Configured, keras.Model):
                 "of the data: call restore_state(other.fitted_state()) too."
             )
 
+    @classmethod
+    def _refuse_unknown(cls, keras_arguments: dict[str, Any]) -> None:
+        cls._check_names(
+            keras_arguments, ("callbacks", "verbose", "initial_epoch", "validation_freq"), "fit"
+        )
+
     @staticmethod
-    def _refuse_unknown(keras_arguments: dict[str, Any]) -> None:
-        valid = ("callbacks", "verbose", "initial_epoch", "validation_freq")
+    def _check_names(keras_arguments: dict[str, Any], valid: Sequence[str], method: str) -> None:
         for name in keras_arguments:
             if name == "y":
                 raise InvalidInputError(
                     "Expected no labels y: generative models learn x alone. "
                     "Received: y. Pass them as context to a model built with num_classes."
                 )
-            checks.check_name(name, valid, "fit argument")
+            checks.check_name(name, valid, f"{method} argument")
 
     # Saving
 

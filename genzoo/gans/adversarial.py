@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from genzoo.core.adam import Adam
 from genzoo.core.checks import check_choice
+from genzoo.core.losses import row_weights, total_loss, weight_losses
 from genzoo.core.model import GenerativeModel
 from genzoo.core.random import RowNoise
 from genzoo.core.replicas import first_row, mean_over_replicas
@@ -96,8 +97,10 @@ class AdversarialModel(GenerativeModel):
         return list(self._means.values())
 
     def _take(self, data):
+        """Return a batch's x, its encoded context and the weights of its rows, or `None`."""
         parts = data[0] if isinstance(data, tuple) else data
-        return self.to_model(parts["x"]), self.encode_context(parts.get("context"))
+        context = self.encode_context(parts.get("context"))
+        return self.to_model(parts["x"]), context, row_weights(parts)
 
     def _noise(self, seed, rows) -> RowNoise:
         return RowNoise(seed, first_row(rows), self.float_dtype)
@@ -105,15 +108,28 @@ class AdversarialModel(GenerativeModel):
     def _train(self, optimizer, variables, tape, loss) -> None:
         optimizer.apply(tape.gradient(loss, variables), variables)
 
-    def _record(self, **parts: tf.Tensor) -> None:
-        for name, values in parts.items():
-            self._means[name].update_state(values)
+    def _side_losses(self, variables, losses, called=()) -> tf.Tensor:
+        """Return the losses of the layers of one side.
 
-    def _record_scores(self, losses, on_real, on_generated, boundary: float | None) -> None:
+        Args:
+            variables: Of the side.
+            losses: Of the rows, [n].
+            called: What `add_loss` and activity regularisers gave as its networks were called.
+        """
+        return total_loss([*called, *weight_losses(variables)], losses.dtype)
+
+    def _record(self, weights: tf.Tensor | None = None, **parts: tf.Tensor) -> None:
+        for name, values in parts.items():
+            self._means[name].update_state(values, sample_weight=weights)
+
+    def _record_scores(
+        self, losses, on_real, on_generated, boundary: float | None, weights=None
+    ) -> None:
         """Add the discriminator's losses and how often it was right."""
         if boundary is None:
             boundary = mean_over_replicas((on_real + on_generated) / 2)
         self._record(
+            weights,
             discriminator_loss=losses,
             accuracy_real=tf.cast(on_real > boundary, losses.dtype),
             accuracy_generated=tf.cast(on_generated <= boundary, losses.dtype),

@@ -52,6 +52,8 @@ class CycleGAN(Translation):
     """
 
     pairs_context = False
+    # of which of the two sets, without pairs?
+    takes_sample_weight = False
 
     def __init__(
         self,
@@ -131,7 +133,7 @@ class CycleGAN(Translation):
     def _make(self, x, y, noise):
         return {"y": self.generators["y"](x), "x": self.generators["x"](y)}
 
-    def _discriminator_loss(self, x, y, made, noise):
+    def _discriminator_loss(self, x, y, made, noise, weights):
         scores, losses = [], 0.0
         for side, real, salt in (("x", x, _POOL_X), ("y", y, _POOL_Y)):
             fake = made[side]
@@ -145,10 +147,11 @@ class CycleGAN(Translation):
                 self._loss.on_real(on_real) + self._loss.on_generated(on_fake)
             )
         on_real, on_fake = (tf.concat(both, axis=0) for both in zip(*scores, strict=True))
+        losses += self._side_losses(self._discriminator_side(), losses)
         self._record_scores(losses, on_real, on_fake, self._loss.boundary)
         return replica_share(losses)
 
-    def _generator_loss(self, x, y, made):
+    def _generator_loss(self, x, y, made, weights):
         losses, cycle, identity = 0.0, 0.0, 0.0
         for side, other, real in (("x", "y", x), ("y", "x", y)):
             losses += patch_mean(self._loss.generator(self.discriminators[side](made[side])))
@@ -160,6 +163,7 @@ class CycleGAN(Translation):
         if self._identity_weight:
             losses += self._identity_weight * identity
             self._record(identity=identity)
+        losses += self._side_losses(self._generator_side(), losses)
         self._record(generator_loss=losses, cycle=cycle)
         return replica_share(losses)
 

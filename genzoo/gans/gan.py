@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from genzoo.core import checks
 from genzoo.core.errors import InvalidInputError
+from genzoo.core.losses import call_losses, weigh
 from genzoo.core.random import make_seed, normal_rows, uniform_rows
 from genzoo.core.registry import register
 from genzoo.core.replicas import replica_share
@@ -268,19 +269,19 @@ class GAN(InvertedModel, AdversarialModel):
 
     def train_step(self, data):
         """Update the discriminator `discriminator_steps` times and the generator once."""
-        rows, context = self._take(data)
+        rows, context, weights = self._take(data)
         real = self.scaling.to_model(rows)
         seed = make_seed(self.seed_generator.next())
         with tf.GradientTape() as tape:
             for i in range(self.discriminator_steps):
-                part = _deal([real, context], i, self.discriminator_steps)
+                *part, own = _deal([real, context, weights], i, self.discriminator_steps)
                 noise = self._noise(seed, part[0]).part(i)
                 last = i == self.discriminator_steps - 1
                 with contextlib.nullcontext() if last else tape.stop_recording():
                     fake = self._generate_rows(*part, noise)
                 with tape.stop_recording():
-                    self._train_discriminator(*part, fake, noise)
-            loss = self._generator_loss(*part, fake, noise)
+                    self._train_discriminator(*part, fake, noise, own)
+            loss = self._generator_loss(*part, fake, noise, own)
         self._train(self.optimizer, self._generator_side(), tape, loss)
         self._update_average()
         return self._results()
@@ -290,17 +291,19 @@ class GAN(InvertedModel, AdversarialModel):
         z = noise.part(_LATENT).normal(n, self.latent_shape)
         return self.generator_network(z, context, noise=noise.part(_GENERATOR), training=True)
 
-    def _train_discriminator(self, real, context, fake, noise):
+    def _train_discriminator(self, real, context, fake, noise, weights):
         with tf.GradientTape() as tape:
-            loss = self._discriminator_loss(real, context, fake, noise, record=True)
+            loss = self._discriminator_loss(real, context, fake, noise, weights, record=True)
         self._train(self.discriminator_optimizer, self._discriminator_side(), tape, loss)
 
-    def _discriminator_loss(self, real, context, fake, noise, record=False, training=True):
+    def _discriminator_loss(self, real, context, fake, noise, weights, record=False, training=True):
         """Return this replica's share of the loss; `record` it in the metrics."""
         real = self._shown(real, noise.part(_REAL))
         fake = self._shown(fake, noise.part(_FAKE))
         on_real = self._judge(real, context, noise.part(_REAL), training)
+        called = call_losses(self.discriminator_network)
         on_fake = self._judge(fake, context, noise.part(_FAKE), training)
+        called += call_losses(self.discriminator_network)
         losses = self._loss.on_real(on_real.score) + self._loss.on_generated(on_fake.score)
         parts = {}
         if self._classifies:
@@ -314,30 +317,34 @@ class GAN(InvertedModel, AdversarialModel):
 
             parts["penalty"] = PENALTIES[self.penalty](critic, real, fake, noise.part(_PENALTY))
             losses += self._penalty_weight * parts["penalty"]
+        own = self._side_losses(self._discriminator_side(), losses, called)
         if record:
-            self._record_scores(losses, on_real.score, on_fake.score, self._loss.boundary)
-            self._record(**parts)
-        return replica_share(losses)
+            scores = on_real.score, on_fake.score
+            self._record_scores(losses + own, *scores, self._loss.boundary, weights)
+            self._record(weights, **parts)
+        return replica_share(weigh(losses, weights) + own)
 
-    def _generator_loss(self, real, context, fake, noise, training=True):
+    def _generator_loss(self, real, context, fake, noise, weights, training=True):
         ahead = contextlib.nullcontext()
         if self.unrolled_steps and training:
             ahead = keras.StatelessScope(
                 unroll(
                     self._discriminator_side(),
                     self.discriminator_optimizer,
-                    lambda: self._discriminator_loss(real, context, fake, noise),
+                    lambda: self._discriminator_loss(real, context, fake, noise, weights),
                     self.unrolled_steps,
                 )
             )
-        own = noise.part(_GENERATOR)
+        noise = noise.part(_GENERATOR)
         with ahead:
-            judged = self._judge(self._shown(fake, own), context, own, training)
+            judged = self._judge(self._shown(fake, noise), context, noise, training)
         losses = self._loss.generator(judged.score)
         if self._classifies:
             losses += _cross_entropy(judged, context)
-        self._record(generator_loss=losses)
-        return replica_share(losses)
+        called = call_losses(self.generator_network)
+        own = self._side_losses(self._generator_side(), losses, called)
+        self._record(weights, generator_loss=losses + own)
+        return replica_share(weigh(losses, weights) + own)
 
     def _shown(self, x, noise):
         """Return what the discriminator is shown of examples."""
@@ -362,12 +369,12 @@ class GAN(InvertedModel, AdversarialModel):
 
     def test_step(self, data):
         """Score held-out rows; nothing is updated."""
-        rows, context = self._take(data)
+        rows, context, weights = self._take(data)
         real, noise = self.scaling.to_model(rows), self._noise(make_seed(0), rows)
         z = noise.part(_LATENT).normal(tf.shape(real)[0], self.latent_shape)
         fake = self._generate(z, context)
-        self._discriminator_loss(real, context, fake, noise, record=True, training=False)
-        self._generator_loss(real, context, fake, noise, training=False)
+        self._discriminator_loss(real, context, fake, noise, weights, record=True, training=False)
+        self._generator_loss(real, context, fake, noise, weights, training=False)
         return self._results()
 
     def call(self, inputs, training=False):
@@ -386,6 +393,9 @@ class GAN(InvertedModel, AdversarialModel):
 
     def _score(self, x, context, first_row):
         return self.discriminator_network(self.scaling.to_model(x), context=context).score
+
+    def _predict_rows(self, x, context, first_row):
+        return self._score(x, context, first_row)
 
     def _sample(self, n, context, temperature, seed, truncation=None):
         if truncation is None:

@@ -7,10 +7,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from genzoo.core.batches import ArrayData, Batch, reaches_all, shuffled
+from genzoo.core.batches import ArrayData, Batch, reaches_all
 from genzoo.core.checks import check_array
 from genzoo.core.errors import InvalidInputError
 from genzoo.core.numbers import refuse_masked
+from genzoo.core.passes import epochs, in_order, shuffled
 from genzoo.core.replicas import first_row, gather_over_replicas
 from genzoo.core.spec import DataSpec
 
@@ -118,21 +119,26 @@ class UnpairedData(ArrayData):
         epoch: Callable[[], int] | None = None,
     ) -> tf.data.Dataset:
         """Return batches, each set shuffled by itself; see `ArrayData`."""
+        whole, left = divmod(len(self), batch_size)
+        num_batches = whole + reaches_all(left, num_replicas)
         orders = []
         for i, name in enumerate(_BOTH):
             n = len(self.rows[name])
             own = None if seed is None else 2 * seed + i
-            order = shuffled(n, own, epoch) if shuffle else tf.data.Dataset.range(n)
-            orders.append(order.repeat())
+            orders.append(shuffled(n, own) if shuffle else in_order(n))
+
+        def one_pass(number):
+            both = tuple(order(number).repeat() for order in orders)
+            rows = tf.data.Dataset.zip(both).take(len(self))
+            return rows.batch(batch_size).take(num_batches)
+
         tensors = [tf.convert_to_tensor(self.rows[name]) for name in _BOTH]
 
         def gather(*index):
             rows = (tf.gather(t, i) for t, i in zip(tensors, index, strict=True))
             return dict(zip(_BOTH, rows, strict=True))
 
-        whole, left = divmod(len(self), batch_size)
-        order = tf.data.Dataset.zip(tuple(orders)).take(len(self)).batch(batch_size)
-        order = order.take(whole + reaches_all(left, num_replicas))
+        order = epochs(one_pass, num_batches, self.steps, epoch)
         return order.map(gather, num_parallel_calls=2, deterministic=True).prefetch(
             tf.data.AUTOTUNE
         )

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from genzoo.core import checks
+from genzoo.core.losses import weigh
 from genzoo.core.registry import register
 from genzoo.core.replicas import replica_share
 from genzoo.gans.translation import Translation, patch_mean
@@ -87,20 +88,23 @@ class Pix2Pix(Translation):
     def _judge(self, x, y):
         return self.discriminator_network(tf.concat([x, y], axis=3))
 
-    def _discriminator_loss(self, x, y, made, noise):
+    def _discriminator_loss(self, x, y, made, noise, weights):
         real, fake = self._judge(x, y), self._judge(x, made["y"])
         losses = self._loss.on_real(real) + self._loss.on_generated(fake)
         # Isola et al. 2017: half the pace of the generator's
         losses = 0.5 * patch_mean(losses)
-        self._record_scores(losses, patch_mean(real), patch_mean(fake), self._loss.boundary)
-        return replica_share(losses)
+        own = self._side_losses(self._discriminator_side(), losses)
+        scores = patch_mean(real), patch_mean(fake)
+        self._record_scores(losses + own, *scores, self._loss.boundary, weights)
+        return replica_share(weigh(losses, weights) + own)
 
-    def _generator_loss(self, x, y, made):
+    def _generator_loss(self, x, y, made, weights):
         adversarial = patch_mean(self._loss.generator(self._judge(x, made["y"])))
         difference = patch_mean(tf.abs(made["y"] - y))
         losses = adversarial + self.l1_weight * difference
-        self._record(generator_loss=losses, l1=difference)
-        return replica_share(losses)
+        own = self._side_losses(self._generator_side(), losses)
+        self._record(weights, generator_loss=losses + own, l1=difference)
+        return replica_share(weigh(losses, weights) + own)
 
     def discriminate(self, x: Any, y: Any, *, batch_size: int | None = None) -> np.ndarray:
         """Return the mean score of the patches of each y as what x became, [n].

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from genzoo.core import checks
-from genzoo.core.batches import ArrayData, StreamData
+from genzoo.core.batches import ArrayData
 from genzoo.core.checks import check_array
 from genzoo.core.errors import InvalidInputError
 from genzoo.core.random import make_seed
@@ -94,28 +94,20 @@ class Translation(AdversarialModel):
         """
         super().adapt(x, y, batch_size=batch_size)
 
-    def _door(self, x, context=None, batch_size=None, steps=None):
-        """Check images x and y; inside, y is what is generated and x its context."""
+    # inside, y is what is generated and x its context
+
+    def _stream_data(self, x, batch_size, steps, class_weight, **options):
         if isinstance(x, tf.data.Dataset):
-            if context is not None:
-                raise InvalidInputError(
-                    "Expected y inside the data set, as pairs (x, y). "
-                    f"Received: y of shape {np.shape(context)} beside a tf.data.Dataset"
-                )
-            if not isinstance(x.element_spec, tuple) or len(x.element_spec) != 2:
+            spec = x.element_spec
+            if not isinstance(spec, tuple) or len(spec) < 2:
                 raise InvalidInputError(
                     "Expected a data set of pairs (x, y): images and what they should become. "
-                    f"Received: element_spec={x.element_spec}"
+                    f"Received: element_spec={spec}"
                 )
-            swapped = x.map(lambda x, y: (y, x))
-            return StreamData(
-                swapped,
-                self.event_shape,
-                True,
-                batch_size,
-                steps,
-                context_spec=self.context_spec,
-            )
+        names = ("context", "x", "sample_weight")
+        return super()._stream_data(x, batch_size, steps, class_weight, names=names, **options)
+
+    def _array_data(self, x, context):
         if context is None:
             raise InvalidInputError(
                 f"Expected images y beside the images x for {type(self).__name__}. Received: "
@@ -162,27 +154,27 @@ class Translation(AdversarialModel):
 
     def train_step(self, data):
         """Update both sides once."""
-        y, x = self._take(data)
+        y, x, weights = self._take(data)
         noise = self._noise(make_seed(self.seed_generator.next()), y)
         y, x = self.scaling.to_model(y), self.source_scaling.to_model(x)
         with tf.GradientTape() as tape:
             made = self._make(x, y, noise)
             with tape.stop_recording(), tf.GradientTape() as other:
-                loss = self._discriminator_loss(x, y, made, noise)
+                loss = self._discriminator_loss(x, y, made, noise, weights)
             with tape.stop_recording():
                 variables = self._discriminator_side()
                 self._train(self.discriminator_optimizer, variables, other, loss)
-            loss = self._generator_loss(x, y, made)
+            loss = self._generator_loss(x, y, made, weights)
         self._train(self.optimizer, self._generator_side(), tape, loss)
         return self._results()
 
     def test_step(self, data):
         """Score held-out images; nothing is updated."""
-        y, x = self._take(data)
+        y, x, weights = self._take(data)
         y, x = self.scaling.to_model(y), self.source_scaling.to_model(x)
         made = self._make(x, y, None)
-        self._discriminator_loss(x, y, made, None)
-        self._generator_loss(x, y, made)
+        self._discriminator_loss(x, y, made, None, weights)
+        self._generator_loss(x, y, made, weights)
         return self._results()
 
     def call(self, inputs, training=False):
@@ -190,15 +182,18 @@ class Translation(AdversarialModel):
         x = inputs["context"] if isinstance(inputs, dict) else inputs
         return self._translated(self.source_scaling.to_model(x), None, 0.0)
 
+    def _predict_rows(self, x, context, first_row):
+        return self._translated(self.source_scaling.to_model(context), None, 0.0)
+
     def _make(self, x, y, noise) -> dict[str, tf.Tensor]:
         """Hook: the images that a step generates; without noise, those of a test."""
         raise NotImplementedError
 
-    def _discriminator_loss(self, x, y, made, noise) -> tf.Tensor:
+    def _discriminator_loss(self, x, y, made, noise, weights) -> tf.Tensor:
         """Hook: this replica's share of the discriminators' loss, recorded."""
         raise NotImplementedError
 
-    def _generator_loss(self, x, y, made) -> tf.Tensor:
+    def _generator_loss(self, x, y, made, weights) -> tf.Tensor:
         """Hook: this replica's share of the generators' loss, recorded."""
         raise NotImplementedError
 

@@ -85,6 +85,9 @@ class FlowVAE(TwoPhaseTraining, VAE):
     def _count_first_epochs(self, epochs):
         return 0 if self.joint else super()._count_first_epochs(epochs)
 
+    def _second_part(self):
+        return self if self.joint else self.flow
+
     def _make_flow(self):
         is_image, dtype = len(self.event_shape) == 3, self.variable_dtype
         if not is_image and len(self.event_shape) != 1:

@@ -19,8 +19,9 @@ class TwoPhaseTraining:
     `EarlyStopping` in the first phase ends that phase alone, and begins anew with the second, as
     does `ReduceLROnPlateau`.
 
-    A subclass sets `first_phase_share`, and reads `phase` in its objective: 0 in the first, 1 in
-    the second and after. Weights that a phase does not train get no gradient there.
+    A subclass sets `first_phase_share`, implements `_second_part`, and reads `phase` in its
+    objective: 0 in the first, 1 in the second and after. Weights that a phase does not train get
+    no gradient there.
     """
 
     phase = 0
@@ -43,6 +44,13 @@ class TwoPhaseTraining:
 
     def _count_first_epochs(self, epochs: int) -> int:
         return max(round(self.first_phase_share * epochs), 1)
+
+    def _second_part(self) -> keras.layers.Layer:
+        """Hook: what the second phase trains."""
+        raise NotImplementedError
+
+    def _layer_losses(self):
+        return super()._layer_losses() if self.phase == 0 else self._second_part().losses
 
     def enter_phase(self, phase: int) -> None:
         """Make `phase`, 0 or 1, the one that training and scoring are in."""

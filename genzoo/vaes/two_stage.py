@@ -99,6 +99,9 @@ class TwoStageVAE(TwoPhaseTraining, VAE):
         )
         self.second_prior = VAEPrior(second, dtype=self.variable_dtype)
 
+    def _second_part(self):
+        return self.second_prior
+
     def _log_prior(self, z, context, seed, first_row):
         if self.phase == 0:
             return super()._log_prior(z, context, seed, first_row)

@@ -12,6 +12,7 @@ from genzoo.core.density import DensityModel
 from genzoo.core.errors import InvalidInputError
 from genzoo.core.latent import LatentModel
 from genzoo.core.likelihood import Likelihood
+from genzoo.core.losses import row_weights
 from genzoo.core.random import make_seed, normal_rows, uniform_rows
 from genzoo.core.registry import register
 from genzoo.core.spec import DataSpec
@@ -381,7 +382,7 @@ class VAE(LatentModel, DensityModel):
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         for mean in self._means:
-            mean.update_state(y_pred[mean.name])
+            mean.update_state(y_pred[mean.name], sample_weight=row_weights(x))
         return super().compute_metrics(x, y, y_pred, sample_weight)
 
     def _to_event(self, values):
@@ -504,9 +505,10 @@ class VAE(LatentModel, DensityModel):
             seed: Fixes the draws.
         """
         num_draws = checks.check_int(num_draws, "num_draws")
-        total = np.zeros(len(x))
+        total = 0.0
         for i in range(num_draws):
-            total += self.log_prob(x, context=context, seed=checks.check_seed(seed) + i)
+            draw = self.log_prob(x, context=context, seed=checks.check_seed(seed) + i)
+            total += draw.astype(np.float64)
         return (total / num_draws).astype(self.float_dtype)
 
     def active_units(self, x: Any, *, context: Any = None) -> np.ndarray:
