@@ -159,20 +159,6 @@ def test_later_streams_are_checked_as_the_first():
         model.fit(x.astype("float32"), validation_data=reals, epochs=1, verbose=0)
 
 
-def test_generators_are_told_what_to_become():
-    class Batches(keras.utils.PyDataset):
-        def __len__(self):
-            return 1
-
-        def __getitem__(self, index):
-            return np.zeros((4, 2))
-
-    model = genzoo.NICE((2,), num_couplings=2, hidden_units=(4,), seed=0)
-    for given in ((row for row in np.zeros((4, 2))), Batches()):
-        with pytest.raises(InvalidInputError, match="from_generator"):
-            model.fit(given)
-
-
 def test_names_of_variables_repeat_where_weights_are_saved(tmp_path):
     """TensorFlow keeps a kernel for good for each name that a variable has had."""
     made = set()
