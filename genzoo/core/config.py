@@ -101,13 +101,14 @@ def made_with(made: Any) -> dict[str, Any]:
     making = _Making.of(made)
     calls, outermost = making.calls, next(iter(making.calls), None)
     given = calls.get(outermost, {})
-    config, placed, variadic, own, open_end = {}, [], (), {}, True
+    config, placed, named, variadic, own, open_end = {}, [], set(), (), {}, True
     for cls, parameters in constructors(type(made)):
         own = calls.get(cls, {})
         for parameter in parameters:
             name = parameter.name
             if parameter.kind is inspect.Parameter.VAR_POSITIONAL and cls is outermost:
                 variadic = own.get(name, ())
+            named.add(name)
             if parameter.kind in VARIADIC or name in config:
                 continue
             passed = name in given or any(own.get(name) is value for value in variadic)
@@ -128,7 +129,8 @@ def made_with(made: Any) -> dict[str, Any]:
     of_keras = {"name": made.name, "trainable": made.trainable, "dtype": policy}
     for name, value in of_keras.items():
         # Keras's own layers take these; a class between may give them
-        if name in config or (open_end and (name in given or name not in own)):
+        passed_on = open_end and "name" not in named and (name in given or name not in own)
+        if name in config or passed_on:
             config[name] = value
     return config
 

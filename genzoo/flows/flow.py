@@ -95,10 +95,8 @@ class Flow(LatentModel, DensityModel):
         self.preprocessing = checks.check_choice(preprocessing, PREPROCESSING, "preprocessing")
         self.alpha = checks.check_number(alpha, "alpha")
         self.dequantization = checks.check_choice(dequantization, _DEQUANTIZATION, "dequantization")
-        self._own_steps = None
         if steps is not None or type(self) is Flow:
-            self._own_steps = self._check_steps(steps)
-            self.set_steps(self._own_steps)
+            self.set_steps(self._check_steps(steps))
 
     def _check_steps(self, steps: Any) -> list[FlowStep]:
         """Return the user's steps."""
@@ -153,25 +151,6 @@ class Flow(LatentModel, DensityModel):
                 self.event_shape, seed=self.step_seed(500), dtype=self.dtype_policy
             )
         self.built = True
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        config = super().get_config()
-        del config["steps"]
-        if self._own_steps is not None:
-            own = [keras.saving.serialize_keras_object(step) for step in self._own_steps]
-            config["steps"] = own
-        return config
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None):
-        config = dict(config)
-        if "steps" in config:
-            config["steps"] = [
-                keras.saving.deserialize_keras_object(step, custom_objects=custom_objects)
-                for step in config["steps"]
-            ]
-        return super().from_config(config, custom_objects)
 
     @property
     def steps(self) -> list[FlowStep]:
