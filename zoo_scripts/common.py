@@ -134,6 +134,68 @@ def add_context_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def read_table(table: Any) -> tuple[dict[str, Any], list[str]]:
+    """Return the columns of a `CsvTable`, each of its kind, and names that were left out.
+
+    Left out is text that is different in most rows: what it says of one row it says of no other.
+    """
+    import numpy as np
+
+    from genzoo.core.errors import InvalidInputError
+
+    columns = table.typed(table.read()[0])
+    names = []
+    for column in table.columns:
+        values = [value for value in columns[column.name] if value is not None]
+        if column.kind == "text" and len(set(values)) > max(len(values) / 2, 2):
+            names.append(column.name)
+    for name in names:
+        del columns[name]
+    if not columns:
+        raise InvalidInputError(
+            f"Expected a column of numbers, dates or classes. Received: {table.path}, whose text "
+            "is different in most rows."
+        )
+    infinite = [
+        name for name, values in columns.items() if values.dtype == float and np.isinf(values).any()
+    ]
+    if infinite:
+        raise InvalidInputError(
+            f"Expected finite numbers. Received: infinity in {', '.join(infinite)} of "
+            f"{table.path}. Empty such cells, or leave the columns out by --ignore."
+        )
+    return columns, names
+
+
+def check_numbers(data: Any) -> None:
+    """Refuse a table with columns that are no numbers, by their names."""
+    from genzoo.core.errors import InvalidInputError
+
+    others = [c for c in data.columns if c.kind in ("text", "date")]
+    if others:
+        raise InvalidInputError(
+            f"Expected columns of numbers. Received: {', '.join(map(str, others))} in {data.name}. "
+            f"Leave them out (--ignore {' '.join(c.name for c in others)}), name a label by "
+            "--label, or encode them as numbers. `genzoo detect` and `genzoo impute` take them."
+        )
+
+
+def table_preprocessor(columns: dict[str, Any], table: Any, seed: int) -> Any:
+    """Return a `TablePreprocessor` for columns of a `CsvTable`: text and truths are categories."""
+    from genzoo.applications import TablePreprocessor
+
+    kinds = {column.name: column.kind for column in table.columns}
+    classes = [kinds[name] in ("text", "truth") for name in columns]
+    return TablePreprocessor(categorical_features=classes, random_state=seed)
+
+
+def is_table(source: str) -> bool:
+    """Return whether data are a `.csv` file."""
+    from genzoo.data import tables
+
+    return tables.is_table(source)
+
+
 def data_options(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the arguments of `add_data_arguments` for `genzoo.data.load`."""
     size = arguments.image_size or 64

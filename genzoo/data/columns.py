@@ -30,6 +30,7 @@ _NUMBER = {
     )
     for mark, other in (".,", ",.")
 }
+_AFFIXED = re.compile(r"([+-]?)([$€£¥] ?)?([0-9.,][^$€£¥%]*?)( ?[$€£¥%])?")
 _DATE = re.compile(
     r"(\d{1,4})([-./])(\d{1,2})\2(\d{1,4})"
     r"(?:([T ]|, )(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d+))?)?(?: ?([AaPp][Mm]))?"
@@ -39,15 +40,17 @@ _ORDERS = {"ymd": "%Y{0}%m{0}%d", "dmy": "%d{0}%m{0}%Y", "mdy": "%m{0}%d{0}%Y"}
 # a share of cells of one kind above which the others are mistakes rather than text
 _MOSTLY = 0.9
 _MOST_COUNTED = 1000
+# beyond, more digits would be written than a float holds
+_PLAIN_DECIMALS = 6
+# how numbers are written: the # stands for them, beside a currency or a percent sign
+_PLAIN = "#"
 _FORMS = {"number": [(".", ",")], "date": [tuple(_ORDERS), ("aware", "naive")]}
 _NUMBERS = {
-    (point, comma): frozenset(
-        ["number"] * (point or comma) + ["."] * point + [","] * comma  # by which marks
-    )
+    (point, comma): frozenset(["number", _PLAIN] * (point or comma) + ["."] * point + [","] * comma)
     for point in (True, False)
     for comma in (True, False)
 }
-_WHOLE_NUMBERS = _NUMBERS[True, True] | {"whole"}
+_WHOLE_NUMBERS = _NUMBERS[True, True] | {"whole", "unmarked"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,8 +60,9 @@ class Column:
     Attributes:
         name: As in the header.
         kind: `"number"`, `"integer"`, `"truth"`, `"date"` or `"text"`.
-        form: How it is written: the decimal mark of numbers, the order of dates (`"ymd"`, `"dmy"`,
-            `"mdy"`) and then their pattern, the word for true.
+        form: How it is written: the decimal mark of numbers and, with a sign, `"$#"` or `"#%"`
+            (12% is 12); the order of dates (`"ymd"`, `"dmy"`, `"mdy"`) and then their pattern; the
+            word for true.
         decimals: Most digits after the decimal mark; -1 for numbers with exponents.
         missing: Number of rows without a value.
         different: Number of different values, counted to 1,000.
@@ -86,8 +90,16 @@ class Column:
         nothing = math.nan if self.kind in ("number", "integer") else None
         return [nothing if cell in MISSING else read(cell) for cell in cells]
 
+    @property
+    def _affix(self) -> tuple[str, str]:
+        """What stands before and after numbers."""
+        before, _, after = (self.form[1:] if self.kind == "number" else "").partition(_PLAIN)
+        return before, after
+
     def _read_number(self, cell: str) -> float:
-        plain = cell.replace("," if self.form == "." else ".", "").replace(",", ".")
+        for sign in filter(None, self._affix):
+            cell = cell.replace(sign, "")
+        plain = cell.replace("," if self.form[:1] == "." else ".", "").replace(",", ".")
         try:
             return float(plain)
         except ValueError:
@@ -111,15 +123,18 @@ class Column:
         return ["" if value is None or value != value else write(value) for value in values]
 
     def _write_number(self, value: Any) -> str:
-        value = float(value)
-        text = repr(value) if self.decimals < 0 else f"{value:.{self.decimals}f}"
-        return text.replace(".", self.form or ".")
+        if 0 <= self.decimals <= _PLAIN_DECIMALS:
+            text = f"{value:.{self.decimals}f}"
+        else:
+            text = str(value if self.decimals < 0 else round(float(value), self.decimals))
+        text, (before, after) = text.replace(".", self.form[:1] or "."), self._affix
+        return "-" * text.startswith("-") + before + text.removeprefix("-") + after
 
     def _write_integer(self, value: Any) -> str:
         return str(round(value))
 
     def _write_truth(self, value: Any) -> str:
-        word = "true" if value else "false"
+        word = "true" if value >= 0.5 else "false"
         if self.form.isupper():
             return word.upper()
         return word.title() if self.form.istitle() else word
@@ -134,8 +149,10 @@ class Column:
 
     def __str__(self) -> str:
         details = []
-        if self.kind == "number" and self.form == ",":
+        if self.kind == "number" and self.form[:1] == ",":
             details.append("decimal comma")
+        if any(self._affix):
+            details.append(self.form[1:])
         if self.kind == "date":
             details.append(self.form[3:])
         if self.kind == "text":
@@ -173,7 +190,7 @@ class Scan:
                 self.groups[kinds] = [n, cell, lines[cells.index(cell)]]
 
     def _kinds(self, cell: str, n: int) -> frozenset[str]:
-        """Return what a cell can be: whole, a number by either mark, a truth, a date."""
+        """Return what a cell can be: whole, a number by either mark, a truth, a date; and how."""
         if match := _DECIMAL.fullmatch(cell):
             # three digits may be thousands
             if len(match[1]) != 3 or match[2]:
@@ -192,7 +209,13 @@ class Scan:
                 self._count_decimals(mark, match)
         kinds = _NUMBERS[bool(matches["."]), bool(matches[","])]
         if kinds:
-            return kinds
+            return kinds if "." in cell or "," in cell else kinds | {"unmarked"}
+        match = _AFFIXED.fullmatch(cell)
+        if match and bool(match[2]) != bool(match[4]):
+            kinds = self._kinds(match[1] + match[3], n)
+            if "number" in kinds:
+                form = f"{match[2] or ''}{_PLAIN}{match[4] or ''}"
+                return kinds - {_PLAIN, "whole"} | {form}
         if cell.lower() in ("true", "false"):
             return frozenset({"truth"})
         match = _DATE.fullmatch(cell)
@@ -252,9 +275,20 @@ class Scan:
 
     def marks(self) -> set[str]:
         """Return the decimal marks by which every cell is a number; none for whole numbers."""
-        if not self.present or self._all("whole") or self._is_code():
+        if not self.present or self._all("whole") or self._is_code() or self.form is None:
             return set()
+        if self._all("unmarked"):
+            return {"."}
         return {mark for mark in ".," if self._all(mark)}
+
+    @property
+    def form(self) -> str | None:
+        """How all cells are written, as numbers with or without a sign; `None` if not alike."""
+        forms = self._forms()
+        return forms[0] if len(forms) == 1 and self._all(forms[0]) else None
+
+    def _forms(self) -> list[str]:
+        return sorted({kind for kinds in self.groups for kind in kinds if _PLAIN in kind})
 
     def orders(self) -> set[str]:
         """Return the orders of day, month and year by which every cell is a date."""
@@ -296,9 +330,11 @@ class Scan:
             return Column(name, "date", order + pattern, **about)
         if marks := self.marks():
             mark = mark if mark in marks else min(marks)
-            return Column(name, "number", mark, self.decimals[mark], **about)
+            form = mark + self.form if self.form != _PLAIN else mark
+            return Column(name, "number", form, self.decimals[mark], **about)
         for usual_kind, forms in _FORMS.items():
             if self._count(usual_kind) >= _MOSTLY * self.present:
+                forms = [*forms, self._forms()] if usual_kind == "number" else forms
                 usual = [max(form, key=self._count) for form in forms]
                 cell, line = next(filter(None, map(self.unlike, usual)))
                 raise InvalidInputError(

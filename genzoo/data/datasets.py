@@ -15,7 +15,7 @@ from genzoo.core.errors import DataError, InvalidInputError, UnknownNameError
 from genzoo.data.columns import Column
 from genzoo.data.images import EXTENSIONS, ImageFolder
 from genzoo.data.sequences import by_group, by_lengths, is_sequences
-from genzoo.data.tables import TABLES, CsvTable
+from genzoo.data.tables import CsvTable, is_table
 from genzoo.data.toy import TOYS, toy
 
 _DAMAGED_ZIP = (zipfile.BadZipFile, zlib.error, NotImplementedError)
@@ -90,7 +90,7 @@ def names() -> list[str]:
 def load(
     source: str | os.PathLike,
     *,
-    test_size: float = 0.2,
+    test_size: float | None = 0.2,
     seed: int = 0,
     label: str | int | None = None,
     ignore: Sequence[str | int] = (),
@@ -113,7 +113,8 @@ def load(
             else through `keras.datasets`). Or a path: `.npz` (with `x_train`, or `X`, or one
             array, and `context` beside), `.npy` (stays on disk and is read as needed), `.csv`, or a
             folder of images.
-        test_size: Share of the rows set apart for testing, where the source does not say.
+        test_size: Share of the rows set apart for testing, where the source does not say; `None`
+            leaves all of them, in the order of the source, in `x_train`.
         seed: Fixes the split and the toy sets. A `.npy` is split at its end, unshuffled.
         label, ignore, text, header, decimal: Of a `.csv`: the label column, columns to leave out
             or to take for text, whether the first row is a header, and the decimal mark; see
@@ -146,7 +147,7 @@ def load(
     if not isinstance(source, (str, os.PathLike)) or not os.fspath(source):
         raise InvalidInputError(f"Expected a name or a path. Received: source={source!r}")
     check_seed(seed)
-    if not 0.0 < check_number(test_size, "test_size") < 1.0:
+    if test_size is not None and not 0.0 < check_number(test_size, "test_size") < 1.0:
         raise InvalidInputError(
             f"Expected test_size between 0 and 1. Received: test_size={test_size}"
         )
@@ -240,10 +241,10 @@ def _split(parts: dict[str, np.ndarray], test_size, seed) -> dict[str, np.ndarra
     if "x" not in parts:
         return parts
     n = len(parts["x"])
-    num_test = int(np.ceil(n * test_size))
-    if not 0 < num_test < n:
+    num_test = int(np.ceil(n * (test_size or 0.0)))
+    if test_size is not None and not 0 < num_test < n:
         raise DataError(f"Expected enough rows for a training and a test set. Received: {n} rows.")
-    if isinstance(parts["x"], np.memmap):
+    if isinstance(parts["x"], np.memmap) or test_size is None:
         # a shuffled copy would bring all of it into memory
         test, train = slice(n - num_test, None), slice(0, n - num_test)
     else:
@@ -289,7 +290,7 @@ def _load_name(name: str, seed: int) -> dict[str, Any]:
 def _load_path(path: Path, table, context, image_size, channels) -> tuple[dict, dict]:
     suffix = path.suffix.lower()
     if not path.exists():
-        if os.sep in os.fspath(path) or suffix in (".npz", ".npy", *TABLES):
+        if os.sep in os.fspath(path) or suffix in (".npz", ".npy") or is_table(path):
             raise DataError(f"Expected a file or folder. Received: {path}, which does not exist.")
         raise UnknownNameError(
             f"Unknown data set. {nearest(str(path), names())}Received: source={str(path)!r}. "
@@ -297,7 +298,7 @@ def _load_path(path: Path, table, context, image_size, channels) -> tuple[dict, 
         )
     if path.is_dir():
         return _load_folder(path, table.get("label"), context, image_size, channels)
-    if suffix in TABLES:
+    if is_table(path):
         return _load_csv(path, table, context)
     if table.get("label") is not None:
         raise _no_column(table["label"], path)

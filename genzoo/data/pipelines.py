@@ -12,7 +12,7 @@ from genzoo.core.batches import ArrayData
 from genzoo.core.checks import check_int, check_seed
 from genzoo.core.errors import DataError, InvalidInputError
 from genzoo.data.images import ImageFolder
-from genzoo.data.tables import TABLES, CsvTable
+from genzoo.data.tables import CsvTable, is_table
 
 
 def pipeline(
@@ -60,7 +60,7 @@ def pipeline(
         if path.is_dir():
             folder = ImageFolder(path, image_size, channels)
             return _image_batches(folder, batch_size, shuffle, seed)
-        if path.suffix.lower() in TABLES:
+        if is_table(path):
             source = CsvTable(path, label, ignore=ignore)
         elif path.suffix.lower() == ".npy":
             source = np.load(path, mmap_mode="r", allow_pickle=False)

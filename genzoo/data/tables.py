@@ -1,7 +1,10 @@
 """Tables: CSV files, as spreadsheets and programs write them."""
 
 import csv
+import gzip
 import itertools
+import os
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +15,7 @@ from genzoo.core.checks import check_choice, nearest
 from genzoo.core.errors import DataError, InvalidInputError, UnknownNameError
 from genzoo.data.columns import MISSING, Column, Scan, is_whole
 
-TABLES = (".csv", ".tsv")
+TABLES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 _ROWS_AT_A_TIME = 8192
 _SAMPLE_ROWS = 200
 _DELIMITERS = "\t;|, "
@@ -24,8 +27,13 @@ _SHOWN = 20
 _EXACT = 2**53
 
 
+def is_table(path: str | os.PathLike) -> bool:
+    """Return whether a file is a table, by its name."""
+    return os.fspath(path).lower().endswith(TABLES)
+
+
 class CsvTable:
-    """A CSV file, gone through once to see what it holds, and read in blocks.
+    """A CSV file, compressed by gzip or not, gone through once to see its form, and read in blocks.
 
     Encoding (UTF-8, UTF-16 with its mark, else Windows's Latin-1), delimiter (comma, semicolon,
     tab, bar, or spaces between numbers), header and the kind of each column are found in the file.
@@ -93,8 +101,18 @@ class CsvTable:
 
     def _find_form(self) -> None:
         """Find encoding and delimiter."""
-        with self._open(mode="rb") as file:
+        self._opener = open
+        with self._open("rb") as file:
             start = file.read(1 << 16)
+        if start[:2] == b"\x1f\x8b":
+            self._opener = gzip.open
+            with self._open("rb") as file:
+                start = self._read(file, 1 << 16)
+        if start[:4] == b"PK\3\4":
+            raise DataError(
+                f"Expected a text file of values. Received: {self.path}, a workbook or an archive. "
+                "Save the sheet as .csv first."
+            )
         utf16 = start[:2] in (b"\xff\xfe", b"\xfe\xff")
         if not start.strip():
             raise DataError(f"Expected rows of values. Received: {self.path}, an empty file.")
@@ -106,7 +124,7 @@ class CsvTable:
             self.encoding = encoding
             try:
                 with self._open() as file:
-                    while file.read(1 << 20):
+                    while self._read(file, 1 << 20):
                         pass
                 break
             except UnicodeError as error:
@@ -122,12 +140,18 @@ class CsvTable:
         self._is_told = len(told) == 5 and told.startswith("sep=")
         self.delimiter = told[-1] if self._is_told else _find_delimiter(lines)
 
-    def _open(self, mode: str = "r"):
+    def _open(self, mode: str = "rt"):
         try:
             if mode == "rb":
-                return open(self.path, mode)
-            return open(self.path, mode, newline="", encoding=self.encoding)
+                return self._opener(self.path, mode)
+            return self._opener(self.path, mode, newline="", encoding=self.encoding)
         except OSError as error:
+            raise DataError(f"Expected a readable file. Received: {self.path} ({error}).") from None
+
+    def _read(self, file, size: int):
+        try:
+            return file.read(size)
+        except (OSError, EOFError, zlib.error) as error:
             raise DataError(f"Expected a readable file. Received: {self.path} ({error}).") from None
 
     def _lines(self) -> Iterator[tuple[int, list[str]]]:
@@ -297,8 +321,10 @@ class CsvTable:
             if not scans[j].present:
                 column = other
             kind, is_kind = ("number" if c.kind == "integer" else c.kind for c in (other, column))
-            if kind != is_kind:
-                cell, line = scans[j].unlike(kind)
+            forms = [c.form[1:] for c in (other, column) if kind == is_kind == "number"]
+            if kind != is_kind or len(set(forms)) > 1:
+                wanted = forms[0] or "#" if forms else kind
+                cell, line = scans[j].unlike(wanted)
                 raise InvalidInputError(
                     f"Expected column {other.name!r} to be {other.kind}, as in the table that was "
                     f"learned. Received: {cell!r} in line {line} of {self.path}."
@@ -377,6 +403,27 @@ class CsvTable:
         number = {name: i for i, name in enumerate(names)}
         return x, np.array([number[label] for label in labels]), names
 
+    def typed(self, x: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the columns of features [n, d] by name, each of its own kind.
+
+        Numbers are float64, and integers, of which none is missing, int64; the rest are objects.
+        """
+        columns = {}
+        for values, column in zip(x.T, self.columns, strict=True):
+            if column.kind == "number":
+                values = values.astype(np.float64)
+            elif column.kind == "integer" and not column.missing:
+                values = values.astype(np.int64)
+            elif column.kind in ("integer", "truth"):
+                known = [value is not None and value == value for value in values.tolist()]
+                cast = int if column.kind == "integer" else bool
+                nothing = np.nan if column.kind == "integer" else None
+                pairs = zip(values.tolist(), known, strict=True)
+                cells = [cast(value) if there else nothing for value, there in pairs]
+                values = np.fromiter(cells, object, len(cells))
+            columns[column.name] = values
+        return columns
+
     # Writing
 
     def filled_rows(self, x: np.ndarray) -> Iterator[list[str]]:
@@ -391,7 +438,7 @@ class CsvTable:
             written = [column.cells(block[:, j]) for j, column in enumerate(self.columns)]
             for i, (_, cells) in enumerate(itertools.islice(lines, len(block))):
                 for index, column in zip(self._used, written, strict=True):
-                    if cells[index] in MISSING:
+                    if cells[index] in MISSING and column[i]:
                         cells[index] = column[i]
                 yield cells
 
@@ -442,19 +489,23 @@ def _names(first: list[str]) -> list[str]:
 
 def _are_names(names: list[int], scans: list[Scan], second: list[str]) -> bool | None:
     """Return whether whole numbers above columns of numbers are names; `None` for perhaps."""
+    if len(set(names)) < len(names):
+        return False
     steps = np.diff(names)
-    even = len(set(steps.tolist())) == 1 and steps[0] != 0
+    even = len(set(steps.tolist())) == 1
+    fractional = [scan.is_fractional for scan in scans]
     apart = [
         scan.is_fractional or scan.is_far(name) for scan, name in zip(scans, names, strict=True)
     ]
-    if all(name in _YEARS for name in names) and len(set(names)) == len(names):
-        if all(apart):
-            return True if len(names) > 1 or scans[0].is_fractional else None
-        return None if even else False
-    if len(names) < 2 or steps.min() != 1 or steps.max() != 1 or names[0] not in (0, 1):
-        return False
-    if np.mean([scan.is_fractional for scan in scans]) > 0.5:
+    if min(names) >= _YEARS.start and all(apart) and (even or max(names) < _YEARS.stop):
+        return True
+    if len(names) < 2:
+        return None if names[0] >= _YEARS.start and all(apart) else False
+    if even and np.mean(fractional) > 0.5:
         return True if len(names) >= _SOME else None
+    if all(fractional) or (even and all(name in _YEARS for name in names)):
+        return None
     # a table that counts on in each row has no names
     below = [int(cell) if is_whole(cell) else 0 for cell in second]
-    return len(names) >= _MANY and bool((np.diff(below) != 1).any())
+    counts = even and steps[0] == 1 and names[0] in (0, 1) and len(names) >= _MANY
+    return counts and bool((np.diff(below) != 1).any())
