@@ -304,8 +304,15 @@ class AnomalyDetector(OutlierMixin, ModelOptions):
             X: The array of `fit`.
         """
         check_is_fitted(self, "calibration_scores_")
-        own = getattr(self.model_, "training_scores_", ())
-        return own if len(own) == num_rows(X) else self.score_samples(X)
+        if not self._is_default or self.model_.num_rows_ != num_rows(X):
+            return self.score_samples(X)
+        rows, scores = self.model_.training_rows_, self.model_.training_scores_
+        if len(rows) == self.model_.num_rows_:
+            return scores.copy()
+        # rows that the members do not know are judged as new ones are
+        all_scores = self.score_samples(X)
+        all_scores[rows] = scores
+        return all_scores
 
     def p_values(self, X: Any) -> np.ndarray:
         """Return the share of unseen usual rows that score as low as each row, on (0, 1], [n].

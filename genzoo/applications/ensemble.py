@@ -38,8 +38,10 @@ class DensityEnsemble(BaseEstimator):
         random_state: Int that fixes what is drawn.
 
     Attributes:
-        training_scores_: Score of each training row by members that did not see it, [n]; of a
-            random part of the rows, where there are very many.
+        num_rows_: Number of training rows.
+        training_rows_: Indices of those that members know: all, or where there are very many a
+            random part.
+        training_scores_: Score of each of these by members that did not see it.
 
     Example:
 
@@ -72,8 +74,10 @@ class DensityEnsemble(BaseEstimator):
         checks.check_int(self.num_components, "num_components")
         x = np.asarray(x, np.float64)
         random = generator(self.random_state)
+        self.num_rows_, self.training_rows_ = len(x), np.arange(len(x))
         if len(x) > _NEIGHBOR_ROWS:
-            x = x[random.permutation(len(x))[:_NEIGHBOR_ROWS]]
+            self.training_rows_ = random.permutation(len(x))[:_NEIGHBOR_ROWS]
+            x = x[self.training_rows_]
         self.quantiles_ = QuantileTransformer(
             n_quantiles=min(_QUANTILES, len(x)), output_distribution="normal", subsample=None
         ).fit(x)
