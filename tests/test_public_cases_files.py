@@ -1,12 +1,18 @@
 """Files as users have them: tables of spreadsheets, outputs that are whole, saved detectors."""
 
+import gzip
+import json
+import re
+
 import numpy as np
 import pandas
 import pytest
 
 import genzoo
+from genzoo.applications import AnomalyDetector, Imputer, TablePreprocessor, ensemble
 from genzoo.core.files import check_output, replaced_file, replaced_folder
 from genzoo.data import CsvTable
+from tests.test_scripts import run
 
 
 def test_outputs_appear_whole_or_not_at_all(tmp_path):
@@ -75,6 +81,8 @@ NUMERIC_HEADERS = {
     "2019,2020\n120,340\n130,280\n": ["2019", "2020"],
     "2000,2010,2015\n120,340,7\n130,280,9\n": ["2000", "2010", "2015"],
     "country,2019,2020\nFrance,120,340\nSpain,130,280\n": ["country", "2019", "2020"],
+    # wavelengths
+    "400,450,500,550\n0.5,1.5,2.5,3.5\n0.1,0.2,0.3,0.4\n": ["400", "450", "500", "550"],
     # what pandas writes for an array
     "0,1,2,3\n" + "0.5,1.5,2.5,3.5\n" * 3: ["0", "1", "2", "3"],
     ",".join(map(str, range(9))) + "\n" + "7,3,1,0,0,8,255,4,9\n" * 3: [*map(str, range(9))],
@@ -101,7 +109,11 @@ def test_headers_of_numbers_are_no_rows_and_rows_no_headers(content, tmp_path):
 
 
 def test_headers_that_may_be_rows_are_asked_for(tmp_path):
-    for content in ("0,1\n0.01,0.98\n0.02,0.97\n", "1990,1991\n1985,1999\n1970,1992\n"):
+    for content in (
+        "0,1\n0.01,0.98\n0.02,0.97\n",
+        "1990,1991\n1985,1999\n1970,1992\n",
+        "3,7\n0.5,1.5\n2.5,3.5\n",
+    ):
         with pytest.raises(genzoo.GenzooError, match="header=True or False"):
             load(tmp_path / "t.csv", content)
         assert [load(tmp_path / "t.csv", content, header=h).num_rows for h in (True, False)] == [
@@ -206,6 +218,33 @@ def test_a_few_cells_unlike_the_rest_are_refused_by_name(tmp_path):
     assert kinds(load(tmp_path / "t.csv", f"ticket,n\n{mixed}\n"))["ticket"] == "text"
 
 
+def test_compressed_tables_are_read_and_workbooks_told(tmp_path):
+    whole = gzip.compress(b"a,b\n1,2.5\n3,4.5\n5,6.5\n")
+    table = load(tmp_path / "t.csv.gz", whole)
+    assert table.read()[0].tolist() == [[1, 2.5], [3, 4.5], [5, 6.5]]
+    assert genzoo.data.load(tmp_path / "t.csv.gz", test_size=None).x_train.shape == (3, 2)
+    for content, said in ((whole[:-9], "readable file"), (b"PK\3\4 sheet", "a workbook")):
+        with pytest.raises(genzoo.GenzooError, match=said):
+            load(tmp_path / "t.csv.gz", content)
+
+
+def test_currencies_and_percentages_are_numbers(tmp_path):
+    content = "price,share,left\n$12,5%,90 €\n-$1.50,50.5%,7 €\n,,\n"
+    table = load(tmp_path / "t.csv", content + '"$1,234.25",1%,8 €\n')
+    assert set(kinds(table).values()) == {"number"}
+    assert "price number ($#, 1 missing)" in table.notes[0]
+    x = table.read()[0]
+    assert x[[0, 1, 3]].tolist() == [[12, 5, 90], [-1.5, 50.5, 7], [1234.25, 1, 8]]
+    x[2] = [-3.5, 2.25, 4]
+    assert [*table.filled_rows(x)][2] == ["-$3.50", "2.2%", "4 €"]
+    # 0.05 is not 5%
+    with pytest.raises(genzoo.GenzooError, match=r"'0\.05' in line 2"):
+        load(tmp_path / "u.csv", "price,share,left\n$1,0.05,3 €\n", columns=table.columns)
+    mixed = "\n".join(f"{'€' if i == 20 else '$'}{i},1" for i in range(40))
+    with pytest.raises(genzoo.GenzooError, match="'€20' in line 22"):
+        load(tmp_path / "t.csv", f"a,b\n{mixed}\n")
+
+
 def test_a_second_table_is_read_as_the_first(tmp_path):
     first = load(
         tmp_path / "a.csv", "zip,x,n,when\n01234,1.5,3,2024-01-31\n98765,2.5,4,2024-02-01\n"
@@ -223,3 +262,160 @@ def test_a_second_table_is_read_as_the_first(tmp_path):
     ):
         with pytest.raises(genzoo.GenzooError, match=said):
             load(tmp_path / "b.csv", content, columns=first.columns)
+
+
+@pytest.fixture(scope="module")
+def payments(tmp_path_factory):
+    """A table of payments, dates, text and keys, whose row 61 no other is like."""
+    random = np.random.default_rng(0)
+    n = 300
+    kind = random.choice(["home", "work"], n)
+    frame = pandas.DataFrame(
+        {
+            "id": 123_456_789 + np.arange(n),
+            "when": pandas.Timestamp("2024-01-01") + pandas.to_timedelta(np.arange(n), unit="h"),
+            "kind": kind,
+            "amount": (np.where(kind == "home", 2000, 7000) + 50 * random.normal(size=n)).round(2),
+            "visits": random.poisson(4, n),
+            "paid": random.random(n) < 0.8,
+            "note": [f"note {i}" for i in range(n)],
+            "label": "usual",
+        }
+    )
+    frame.loc[60, ["kind", "amount", "visits", "label"]] = ["home", 7100.0, 40, "odd"]
+    folder = tmp_path_factory.mktemp("payments")
+    frame.to_csv(folder / "t.csv", index=False, sep=";", decimal=",", date_format="%d.%m.%Y %H:%M")
+    return folder, frame
+
+
+def test_detect_scores_all_rows_by_their_lines_and_columns_by_name(payments, tmp_path):
+    folder, frame = payments
+    options = ("--ignore", "id", "label", "--contamination", "0.02")
+    said = run("detect", "--data", folder / "t.csv", *options, "--output", "out", cwd=tmp_path)
+    assert said.returncode == 0, said.stderr
+    assert "left out, different in most rows: note" in said.stdout
+    scores = pandas.read_csv(tmp_path / "out" / "scores.csv")
+    assert scores["line"].tolist() == list(range(2, 302))
+    assert scores["line"][scores["score"].argmin()] == 62
+    first = said.stdout[said.stdout.index("line ") :].splitlines()[0]
+    assert first.startswith("line 62: p = 0.0")
+    assert re.findall(r"(\w+) \(", first)[0] in ("visits", "amount", "kind")
+    # new rows, in another order of columns and another form, as Python scores them
+    new = frame.iloc[[60, 5]].drop(columns=["id"])[::-1]
+    new[["amount", "visits", "paid", "kind", "when"]].to_csv(tmp_path / "new.csv", index=False)
+    said = run("detect", "--with", "out", "new.csv", "--output", "again", cwd=tmp_path)
+    assert said.returncode == 0, said.stderr
+    scores = pandas.read_csv(tmp_path / "again" / "scores.csv")
+    assert scores["anomaly"].tolist() == [0, 1]
+    detector = AnomalyDetector.load(tmp_path / "out" / "detector")
+    columns = {name: new[name].to_numpy() for name in ("when", "kind", "amount", "visits", "paid")}
+    np.testing.assert_allclose(detector.score_samples(columns), scores["score"], rtol=1e-4)
+    for arguments, words in (
+        (["--with", "out"], "Expected a folder and a file"),
+        (["--with", "out", "new.csv", "--normal", "usual"], "--normal beside --with"),
+        (["--with", ".", "new.csv"], "AnomalyDetector.save wrote"),
+    ):
+        said = run("detect", *arguments, cwd=tmp_path)
+        assert (said.returncode, words in said.stderr) == (2, True), said.stderr
+
+
+def test_detect_learns_the_usual_label_of_a_table(payments, tmp_path):
+    options = ("--label", "label", "--normal", "usual", "--ignore", "id", "note")
+    said = run("detect", "--data", payments[0] / "t.csv", *options, "--output", "out", cwd=tmp_path)
+    assert said.returncode == 0, said.stderr
+    assert "auroc: 1.000" in said.stdout
+    assert len(pandas.read_csv(tmp_path / "out" / "scores.csv")) == 300
+    # what has no label is no anomaly
+    lines = (payments[0] / "t.csv").read_text().splitlines()
+    lines[1:21] = [line.removesuffix("usual") for line in lines[1:21]]
+    (tmp_path / "t.csv").write_text("\n".join(lines) + "\n")
+    said = run("detect", "--data", "t.csv", *options, "--output", "again", cwd=tmp_path)
+    assert said.returncode == 0, said.stderr
+    metrics = json.loads((tmp_path / "again" / "metrics.json").read_text())
+    assert (metrics["anomalies"], metrics["rows"]) == (1, 300)
+
+
+def test_impute_writes_the_whole_file_with_its_own_cells(payments, tmp_path):
+    folder, _ = payments
+    lines = (folder / "t.csv").read_text().splitlines()
+    holed = [line.split(";") for line in lines]
+    random = np.random.default_rng(0)
+    for cells in holed[1:]:
+        cells[random.integers(1, 6)] = random.choice(["", "NA"])
+    (tmp_path / "holes.csv").write_text("\n".join(map(";".join, holed)) + "\n")
+    said = run("impute", "--data", "holes.csv", "--output", "out", cwd=tmp_path)
+    assert said.returncode == 0, said.stderr
+    filled = (tmp_path / "out" / "imputed.csv").read_text().splitlines()
+    assert filled[0] == lines[0]
+    assert len(filled) == len(lines)
+    forms = [r"\d+", r"\d\d\.\d\d\.2024 \d\d:\d\d", "home|work", r"\d{4},\d\d?", r"\d+",
+             "True|False", r"note \d+", "usual|odd"]  # fmt: skip
+    for row, was in zip(filled[1:], holed[1:], strict=True):
+        for cell, old, form in zip(row.split(";"), was, forms, strict=True):
+            assert re.fullmatch(form, cell), row
+            assert cell == old or old in ("", "NA")
+
+
+def test_sample_writes_a_table_as_it_was_learned(tmp_path):
+    random = np.random.default_rng(0)
+    x = random.normal(size=(200, 2)).round(2)
+    frame = pandas.DataFrame({"größe": x[:, 0], "n": 10 + np.round(5 * x[:, 0]).astype(int)})
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    train = ("train", "gaussian_mixture", "--data", "t.csv", "--option", "num_components=1")
+    said = run(*train, "--quiet", "--output", "run", cwd=tmp_path)
+    assert said.returncode == 0, said.stderr
+    said = run("sample", "run", "--n", "50", "--output", "rows.csv", cwd=tmp_path)
+    assert said.returncode == 0, said.stderr
+    rows = pandas.read_csv(tmp_path / "rows.csv")
+    assert list(rows.columns) == ["größe", "n"]
+    assert (len(rows), rows["n"].dtype.kind) == (50, "i")
+    assert (rows["größe"] == rows["größe"].round(2)).all()
+    assert abs(rows["größe"].corr(rows["n"])) > 0.9
+
+
+def test_saved_estimators_judge_alike_and_run_no_code(tmp_path):
+    random = np.random.default_rng(0)
+    rows = random.normal(size=(200, 2)).astype(object)
+    rows = np.concatenate([rows, random.choice(["a", "b"], (200, 1))], axis=1)
+    fitted = genzoo.GaussianMixture((2,), num_components=1, seed=0)
+    fitted.fit(rows[:, :2].astype(float), epochs=2, verbose=0)
+    for i, (detector, x) in enumerate(
+        (
+            (AnomalyDetector(), rows),
+            (AnomalyDetector("gaussian_mixture", score="typicality", num_components=2), rows),
+            (AnomalyDetector(preprocessing=TablePreprocessor("power")), rows),
+            (AnomalyDetector(fitted), rows[:, :2].astype(float)),
+        )
+    ):
+        detector.fit(x).save(tmp_path / str(i))
+        again = AnomalyDetector.load(tmp_path / str(i))
+        np.testing.assert_array_equal(again.score_samples(x), detector.score_samples(x))
+        np.testing.assert_array_equal(again.p_values(x), detector.p_values(x))
+        assert again.offset_ == detector.offset_
+        assert again.get_params().keys() == detector.get_params().keys()
+    holes = rows.copy()
+    holes[:50, 0] = None
+    imputer = Imputer(num_components=2).fit(holes)
+    imputer.save(tmp_path / "imputer")
+    with pytest.raises(genzoo.GenzooError, match="exists"):
+        imputer.save(tmp_path / "imputer")
+    theirs = Imputer.load(tmp_path / "imputer").transform(holes)
+    np.testing.assert_array_equal(theirs, imputer.transform(holes))
+    file = tmp_path / "imputer" / "estimator.json"
+    for name in ("os.system", "builtins.eval", "genzoo.applications.saving.Path", "sklearn.clone"):
+        file.write_text(json.dumps({"estimator": {"object": name, "state": {"dict": []}}}))
+        with pytest.raises(genzoo.GenzooError, match="no part of an estimator"):
+            Imputer.load(tmp_path / "imputer")
+    imputer.preprocessor_.own = print
+    with pytest.raises(genzoo.GenzooError, match="which cannot be saved"):
+        imputer.save(tmp_path / "bad")
+    assert not (tmp_path / "bad").exists()
+
+
+def test_many_training_rows_are_judged_alike_whether_kept_or_not(monkeypatch):
+    monkeypatch.setattr(ensemble, "_NEIGHBOR_ROWS", 2000)
+    x = np.random.default_rng(0).normal(size=(4000, 4))
+    detector = AnomalyDetector(contamination=0.1).fit(x)
+    kept = np.isin(np.arange(4000), detector.model_.training_rows_)
+    flagged = detector.training_scores(x) < detector.offset_
+    assert abs(flagged[kept].mean() - flagged[~kept].mean()) < 0.02

@@ -184,7 +184,7 @@ BAD = {
     "bad epochs": (["train", "nice", "--epochs", "0"], "at least 1"),
     "no model": (["sample", "nowhere", "--output", "a.png"], "genzoo list --saved"),
     "corrupt model": (["evaluate", "corrupt.keras"], "does not load"),
-    "bad suffix": (["sample", "nowhere", "--output", "a.gif"], r".npy or .png"),
+    "bad suffix": (["sample", "nowhere", "--output", "a.gif"], r".npy, .csv or .png"),
     "unknown command": (["trian"], "invalid choice"),
     "labels needed": (
         ["train", "nice", "--data", "moons", "--option", "num_classes=2"],
@@ -264,7 +264,11 @@ def test_reproduce_adbench_takes_a_folder_of_tables(tmp_path):
 
 
 APPLICATIONS = {
-    "detect": (["--normal", "8"], ["anomalies.png", "metrics.json", "scores.csv"], "auroc: 0.9"),
+    "detect": (
+        ["--normal", "8"],
+        ["anomalies.png", "detector", "metrics.json", "scores.csv"],
+        "auroc: 0.9",
+    ),
     "impute": (
         ["--hide", "0.2", "--rows", "300", "--option", "num_rounds=1"],
         ["imputed.npy", "imputed.png", "metrics.json"],
@@ -303,9 +307,10 @@ def test_applications_take_tables(tmp_path):
     ):
         result = run(*arguments, cwd=tmp_path)
         assert result.returncode == 0, result.stderr
-    whole = np.load(tmp_path / "whole" / "imputed.npy")
-    assert whole.shape == (2, 120, 3)
-    assert np.isfinite(whole).all()
+    for draw in ("imputed-1.csv", "imputed-2.csv"):
+        whole = np.loadtxt(tmp_path / "whole" / draw, delimiter=",", skiprows=1)
+        assert whole.shape == (150, 3)
+        assert np.isfinite(whole).all()
     made = run("features", "--data", "digits", "--epochs", "1", "--output", "f.keras", cwd=tmp_path)
     assert made.returncode == 0, made.stderr
     assert (tmp_path / "f.keras").exists()

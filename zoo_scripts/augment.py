@@ -1,6 +1,7 @@
 """Add samples of each class to few labelled rows, and tell whether a classifier gains.
 
-A logistic regression learns the labelled rows alone, and with the samples, and is tested on the
+Written are the labelled rows with the samples after them: a .csv as .csv, other data as .npz. A
+logistic regression learns the labelled rows alone, and with the samples, and is tested on the
 test part of the data.
 
 examples:
@@ -76,7 +77,10 @@ def run(arguments: argparse.Namespace) -> int:
     }
     with replaced_folder(output) as folder:
         (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
-        np.savez_compressed(folder / "augmented.npz", x=x_more, y=y_more)
+        if data.columns:
+            _write_rows(folder / "augmented.csv", x_more, y_more, data)
+        else:
+            np.savez_compressed(folder / "augmented.npz", x=x_more, y=y_more)
         new, labels = x_more[len(x) :], y_more[len(x) :]
         if x.ndim == 4:
             rows = [np.flatnonzero(labels == c)[:10] for c in np.unique(labels)]
@@ -92,6 +96,16 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"  with samples    {metrics['accuracy_with_samples']:.3f}")
     print(f"written: {output}")
     return 0
+
+
+def _write_rows(file, x, y, data) -> None:
+    """Write rows as their table has them, with the label as the last column."""
+    from genzoo.data.tables import write_csv
+
+    cells = [c.cells(values) for c, values in zip(data.columns, x.T, strict=True)]
+    labels = [data.class_names[label] for label in y]
+    header = [*(column.name for column in data.columns), "label"]
+    write_csv(file, [header, *zip(*cells, labels, strict=True)])
 
 
 def _accuracy(x, y, data) -> float:

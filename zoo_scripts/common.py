@@ -134,6 +134,16 @@ def add_context_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def open_table(arguments: argparse.Namespace) -> Any:
+    """Return the `CsvTable` of --data; tell the notes on it."""
+    from genzoo.data import CsvTable
+
+    table = CsvTable(Path(arguments.data), arguments.label, **table_options(arguments))
+    for note in table.notes:
+        print(f"{arguments.data}: {note}", file=sys.stderr)
+    return table
+
+
 def read_table(table: Any) -> tuple[dict[str, Any], list[str]]:
     """Return the columns of a `CsvTable`, each of its kind, and names that were left out.
 
@@ -165,19 +175,6 @@ def read_table(table: Any) -> tuple[dict[str, Any], list[str]]:
             f"{table.path}. Empty such cells, or leave the columns out by --ignore."
         )
     return columns, names
-
-
-def check_numbers(data: Any) -> None:
-    """Refuse a table with columns that are no numbers, by their names."""
-    from genzoo.core.errors import InvalidInputError
-
-    others = [c for c in data.columns if c.kind in ("text", "date")]
-    if others:
-        raise InvalidInputError(
-            f"Expected columns of numbers. Received: {', '.join(map(str, others))} in {data.name}. "
-            f"Leave them out (--ignore {' '.join(c.name for c in others)}), name a label by "
-            "--label, or encode them as numbers. `genzoo detect` and `genzoo impute` take them."
-        )
 
 
 def table_preprocessor(columns: dict[str, Any], table: Any, seed: int) -> Any:
@@ -218,7 +215,21 @@ def load_data(arguments: argparse.Namespace, seed: int, **options: Any) -> Any:
     data = genzoo.data.load(arguments.data, seed=seed, **{**data_options(arguments), **options})
     for note in data.notes:
         print(f"{data.name}: {note}", file=sys.stderr)
+    _check_numbers(data)
     return data
+
+
+def _check_numbers(data: Any) -> None:
+    """Refuse a table with columns that are no numbers, by their names."""
+    from genzoo.core.errors import InvalidInputError
+
+    others = [c for c in data.columns if c.kind in ("text", "date")]
+    if others:
+        raise InvalidInputError(
+            f"Expected columns of numbers. Received: {', '.join(map(str, others))} in {data.name}. "
+            f"Leave them out (--ignore {' '.join(c.name for c in others)}), name a label by "
+            "--label, or encode them as numbers. `genzoo detect` and `genzoo impute` take them."
+        )
 
 
 def load_saved_data(

@@ -1,6 +1,9 @@
-"""Draw samples from a saved model, into a .npy file or a picture.
+"""Draw samples from a saved model, into a .npy file, a .csv of a table's rows, or a picture.
+
+A .csv has the header of the table that the model was trained on, and writes its columns alike.
 
 examples:
+  genzoo sample runs/table --n 1000 --output rows.csv
   genzoo sample realnvp-digits --n 64 --output digits.png
   genzoo sample realnvp-digits --n 10000 --seed 1 --output digits.npy
 """
@@ -12,10 +15,12 @@ from typing import Any
 from zoo_scripts.common import (
     add_saved_argument,
     check_output,
+    find_saved,
     load_model,
     natural,
     positive,
     replaced_file,
+    saved_card,
 )
 
 
@@ -31,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="C",
         help="a vector (0.5,2), or a file or folder: one sample for each of its rows or images",
     )
-    parser.add_argument("--output", required=True, metavar="FILE", help=".npy or .png to write")
+    parser.add_argument("--output", required=True, metavar="FILE", help=".npy, .csv or .png")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
 
 
@@ -41,12 +46,17 @@ def run(arguments: argparse.Namespace) -> int:
     from genzoo.core.errors import InvalidInputError
 
     output = Path(arguments.output)
-    if output.suffix not in (".npy", ".png"):
+    if output.suffix not in (".npy", ".csv", ".png"):
         raise InvalidInputError(
-            f"Expected a .npy or .png file to write. Received: --output {output}"
+            f"Expected a .npy, .csv or .png file to write. Received: --output {output}"
         )
     check_output(output, arguments.overwrite, is_file=True)
     model = load_model(arguments.model)
+    if output.suffix == ".csv" and len(model.event_shape) != 1:
+        raise InvalidInputError(
+            "Expected a model of a table's rows for a .csv. "
+            f"Received: {arguments.model}, of event_shape={model.event_shape}. Write a .npy."
+        )
     n, context = arguments.n, arguments.label
     if arguments.context is not None:
         context = _context(model, arguments.context)
@@ -60,6 +70,9 @@ def run(arguments: argparse.Namespace) -> int:
     with replaced_file(output) as file:
         if output.suffix == ".npy":
             np.save(file, samples)
+        elif output.suffix == ".csv":
+            card = saved_card(find_saved(arguments.model))
+            _write_rows(file, samples, card.get("columns"))
         else:
             from genzoo import plotting
 
@@ -79,6 +92,17 @@ def _context(model: Any, text: str) -> Any:
     except ValueError:
         height, width, channels = getattr(model.context_spec, "shape", (64, 64, 3))
         return load_rows(text, image_size=(height, width), channels=channels)
+
+
+def _write_rows(file, samples, columns) -> None:
+    from genzoo.data import Column
+    from genzoo.data.tables import write_csv
+
+    kind = "integer" if samples.dtype.kind in "iu" else "number"
+    columns = columns or [{"name": f"column {j}"} for j in range(samples.shape[1])]
+    columns = [Column(**{"kind": kind, "decimals": -1, **column}) for column in columns]
+    cells = [column.cells(values) for column, values in zip(columns, samples.T, strict=True)]
+    write_csv(file, [[column.name for column in columns], *zip(*cells, strict=True)])
 
 
 if __name__ == "__main__":

@@ -154,6 +154,7 @@ def run(arguments: argparse.Namespace) -> int:
         "model": arguments.model,
         "data": arguments.data,
         "data_options": data_options(arguments),
+        "columns": [vars(column) for column in data.columns],
         **_scores(model, data, context),
         "seconds_training": round(seconds, 2),
         "epochs": max(map(len, history.values()), default=0),
