@@ -25,6 +25,7 @@ from genzoo.applications.training import make_model, mixture_options, train
 from genzoo.core import checks
 from genzoo.core.errors import InvalidInputError
 from genzoo.core.model import GenerativeModel
+from genzoo.core.random import generator
 
 _MIXTURE = "gaussian_mixture"
 _STRATEGIES = ("auto", "not majority", "minority", "not minority", "all")
@@ -195,7 +196,7 @@ class Augmenter(ModelOptions):
         if not self._is_table:
             return rows
         table, self.scalings_ = self.preprocessor_, []
-        uniform = np.random.default_rng(self.random_state).random(rows.shape)
+        uniform = generator(self.random_state).random(rows.shape)
         z = np.zeros(rows.shape)
         for c in range(len(self.classes_)):
             mine = labels == c
