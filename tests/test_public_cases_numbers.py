@@ -140,6 +140,15 @@ def test_rounding_before_the_door_is_told():
         genzoo.MAF((2,), seed=0).adapt(np.random.default_rng(0).integers(0, [9, 10**9], (500, 2)))
 
 
+def test_a_constant_with_rounding_noise_stays_a_constant(recwarn):
+    random = np.random.default_rng(0)
+    x = np.column_stack([random.normal(size=500), 0.3 + 1e-16 * random.integers(-2, 3, 500)])
+    model = genzoo.GaussianMixture((2,), num_components=1)
+    model.adapt(x)
+    assert not [w for w in recwarn if w.category is errors.PrecisionWarning]
+    assert model.data_spec.offset is None
+
+
 def test_samples_are_wide_where_the_data_were():
     x = np.random.default_rng(0).normal(size=(200, 2))
     for dtype in ("float32", "float64"):

@@ -14,6 +14,7 @@ _TOLD, _TOLD_WHOLE = 1e-2, 0.25
 # the squares of what lies between fit every float type
 _SMALL, _LARGE = 1e-12, 1e12
 _LIMIT = 1e150
+_ROUNDING = 64 * np.finfo(np.float64).eps
 _ROWS_AT_A_TIME = 65_536
 
 
@@ -147,9 +148,11 @@ def choose_units(
     rounded = precision * largest > _NOTICED * room
     with np.errstate(over="ignore"):
         constant_fits = (spread == 0) & (mean == np.asarray(mean, float_dtype).astype(mean.dtype))
-    shifted = rounded & ~constant_fits
+    # what varies by its own rounding is a constant that was computed
+    noise = (spread > 0) & (spread <= _ROUNDING * largest) & (not whole)
+    shifted = rounded & ~constant_fits & ~noise
     if not whole:
-        rounding = np.finfo(moments.dtype).eps * largest
+        rounding = np.where(noise, 0.0, np.finfo(moments.dtype).eps * largest)
         _warn_of_rounding(rounding, spread, moments.dtype, _TOLD, name)
     offset = np.where(shifted, mean, np.zeros_like(mean))
     if not whole:
@@ -160,7 +163,7 @@ def choose_units(
         _warn_of_rounding(precision * left, room, np.dtype(float_dtype), _TOLD_WHOLE / room, name)
         return (offset.tolist(), None) if shifted.any() else (None, None)
     extreme = (left > _LARGE) | ((spread < _SMALL) & (left > 0))
-    extreme &= (spread > 0) & rescale
+    extreme &= (spread > 0) & ~noise & rescale
     with np.errstate(divide="ignore"):
         power = np.exp2(np.rint(np.log2(np.where(extreme, spread, 1.0))))
     if not shifted.any() and not extreme.any():
