@@ -346,3 +346,14 @@ def test_frames_may_repeat_indices_and_miss_a_column_for_once():
     more, _ = Augmenter(num_components=1).fit_resample(table, np.repeat([0, 1], [60, 20]))
     assert list(more) == list(table)
     assert len(more) == 120
+
+
+def test_dates_that_read_in_two_ways_are_asked_for():
+    both = [f"{day:02}/{month:02}/2024" for day in range(1, 13) for month in range(1, 13)]
+    frame = pandas.DataFrame({"x": np.arange(len(both)) * 1.0, "when": both})
+    with pytest.raises(genzoo.GenzooError, match=r"one way.*'when'.*dayfirst"):
+        TablePreprocessor().fit(frame)
+    first = [f"{day:02}/03/2024" for day in range(1, 29)]
+    table = pandas.DataFrame({"when": first})
+    encoded = TablePreprocessor().fit(table).encode(table)
+    np.testing.assert_allclose(np.diff(np.ravel(encoded)), 86400)

@@ -113,7 +113,7 @@ def learn_column(values: Any, label: str, category: bool | None = None) -> "Colu
         return Column(label, "number")
     if families == {"duration"}:
         return Column(label, "duration").with_step(present)
-    form = _date_form(present.tolist()) if families <= {"date", "text"} else None
+    form = _date_form(present.tolist(), label) if families <= {"date", "text"} else None
     if form is not None:
         return Column(label, "date", form=form).with_step(present)
     if families & {"date", "duration"}:
@@ -319,8 +319,12 @@ class DateForm:
         return text.replace("+00:00", "Z") if self.zulu else text
 
 
-def _date_form(values: list[Any]) -> DateForm | None:
-    """Return the form of dates, or of text that reads as dates throughout; else `None`."""
+def _date_form(values: list[Any], label: str) -> DateForm | None:
+    """Return the form of dates, or of text that reads as dates throughout; else `None`.
+
+    Raises:
+        InvalidInputError: For text that reads as other dates where the month comes first.
+    """
     texts = [value for value in values if isinstance(value, str)]
     if not texts:
         times = [value for value in values if isinstance(value, datetime.datetime)]
@@ -335,14 +339,24 @@ def _date_form(values: list[Any]) -> DateForm | None:
     else:
         return None
     fullest = max(forms, key=lambda form: (not form.only_day, len(form.timespec)))
+    fitting: list[tuple[DateForm, list[float]]] = []
     for form in forms if forms[0].text != "iso" else [fullest]:
         try:
-            for value in values:
-                form.seconds(value)
+            fitting.append((form, [form.seconds(value) for value in values]))
         except (TypeError, ValueError):
             continue
-        return form
-    return None
+    if not fitting:
+        return None
+    form, seconds = fitting[0]
+    for other, read in fitting[1:]:
+        if read != seconds:
+            i = next(i for i in range(len(read)) if read[i] != seconds[i])
+            raise InvalidInputError(
+                f"Expected dates that read in one way. Received: {label} with {values[i]!r}, which "
+                f"may be {form.text} or {other.text}. Make them dates first, for example by "
+                "pandas.to_datetime(column, dayfirst=True)."
+            )
+    return form
 
 
 def _from_iso(text: str) -> datetime.datetime:
