@@ -40,8 +40,9 @@ def forward(alpha, scale, transition, emission, keep, length):
     return tf.concat([alpha[None], _join(alphas[1:], emission)], axis=0), scales
 
 
-def smooth(alpha, scale, transition, emission, valid, length):
-    """Return scales [T, B], posteriors [T, B, K] and expected transitions [K, K]."""
+def smooth(alpha, scale, transition, emission, shares, length):
+    """Return scales [T, B], posteriors [T, B, K] and expected transitions [K, K], a sum in which
+    steps have the shares [T, B]."""
     emission_blocks = _cut(emission, length, 1.0)
     matrices = _matrices(transition, emission_blocks, emission)
     alphas, scales = _forward(alpha, transition, emission_blocks, emission, matrices, keep=True)
@@ -49,7 +50,7 @@ def smooth(alpha, scale, transition, emission, valid, length):
     posteriors, evidences = stepwise.backward(
         transition, emission_blocks, alphas, tf.reshape(betas, tf.shape(alphas[0]))
     )
-    inside = tf.cast(_cut(valid, length, False)[1:], emission.dtype)[:, :, None]
+    inside = _cut(shares, length, 0.0)[1:, :, None]
     counts = tf.einsum("tbi,tbj->ij", alphas[:-1], evidences * inside)
     first = posteriors[:1, : tf.shape(emission)[1]]
     return (

@@ -11,7 +11,7 @@ from genzoo.classic.chain import HiddenChain, as_dict, keep
 from genzoo.classic.emissions import proportions
 from genzoo.classic.sequences import SequenceData, SequenceStream
 from genzoo.core import checks
-from genzoo.core.batches import check_batch_size
+from genzoo.core.batches import check_batch_size, check_class_weight, check_weights
 from genzoo.core.errors import ImpossibleDataError, InvalidInputError
 from genzoo.core.random import make_seed
 from genzoo.core.replicas import PartFunction
@@ -114,18 +114,20 @@ class TrainableChain(HiddenChain):
         k = self.num_states
         return {"start": (k,), "transitions": (k, k), **self._emission.statistic_shapes()}
 
-    def _expect_batch(self, inputs):
+    def _expect_batch(self, inputs, weights=None):
         x, lengths, mask = (inputs[name] for name in ("x", "lengths", "mask"))
         inputs, rows, flat = self._inputs(x, lengths, mask)
-        log_prob, posterior, transitions = recursions.expectations(*inputs)
+        log_prob, posterior, transitions = recursions.expectations(*inputs, weights=weights)
+        if weights is not None:
+            posterior *= tf.cast(weights, posterior.dtype)[:, None, None]
         # a missing step says nothing of its emission
         known = posterior * tf.cast(inputs[3], posterior.dtype)[:, :, None]
         known = tf.reshape(known, [-1, self.num_states])
-        weights = self._emission_weights()
+        own = self._emission_weights()
         return tf.cast(log_prob, self.float_dtype), {
             "start": tf.reduce_sum(posterior[:, 0], axis=0),
             "transitions": transitions,
-            **self._emission.run_statistics(weights, rows, flat, known),
+            **self._emission.run_statistics(own, rows, flat, known),
         }
 
     def _maximize(self, statistics):
@@ -159,23 +161,38 @@ class TrainableChain(HiddenChain):
 
     # Data
 
-    def _door(self, x, lengths=None, batch_size=None, steps=None, mask=None):
+    def _door(
+        self,
+        x,
+        lengths=None,
+        batch_size=None,
+        steps=None,
+        mask=None,
+        sample_weight=None,
+        class_weight=None,
+    ):
+        if class_weight is not None:
+            check_class_weight(class_weight, self.num_classes)
         if isinstance(x, (SequenceData, SequenceStream)):
             return x
         if is_stream(x):
-            if lengths is not None or mask is not None:
+            if any(given is not None for given in (lengths, mask, sample_weight)):
                 raise InvalidInputError(
-                    "Expected lengths and mask inside the data set, as (x, lengths, mask). "
-                    f"Received: lengths or mask beside a {type(x).__name__}"
+                    "Expected lengths, mask and weights inside the data set, as dicts of x, "
+                    "lengths, mask and sample_weight. Received: one of them beside a "
+                    f"{type(x).__name__}"
                 )
             return SequenceStream(
                 x, self.event_shape, batch_size or _OBSERVE_AT_A_TIME, steps,
                 counts=self._emission.counts,
             )  # fmt: skip
-        return sequences.door(
+        data = sequences.door(
             x, self.event_shape, lengths, mask,
             counts=self._emission.counts, parts_missing=self._emission.parts_missing,
         )  # fmt: skip
+        if sample_weight is not None:
+            data.rows[sequences.WEIGHT] = check_weights(sample_weight, len(data))
+        return data
 
     def _observe(self, data, batch_size):
         moments = RunningMoments()
@@ -312,6 +329,7 @@ class TrainableChain(HiddenChain):
         batch_size: int | None = None,
         validation_data: Any = None,
         steps_per_epoch: int | None = None,
+        sample_weight: Any = None,
         **arguments: Any,
     ):
         """Run Baum-Welch until convergence, or for `epochs` iterations (100 by default).
@@ -322,6 +340,7 @@ class TrainableChain(HiddenChain):
         Args:
             x: Sequences; see the class. Or a `tf.data.Dataset` of padded batches, or of one
                 sequence an element: `x`, `(x, lengths)`, `(x, lengths, mask)` or dicts of them.
+                Dicts may have a `sample_weight` too.
             lengths: [n].
             mask: Whether a step was observed, shaped as x without `event_shape`.
             context: Refused: the model is unconditional.
@@ -329,6 +348,8 @@ class TrainableChain(HiddenChain):
                 change the result.
             validation_data: x, `(x, lengths)` or a data set.
             steps_per_epoch: Batches an epoch, for endless data sets.
+            sample_weight: Weights of the sequences [n]: one of w counts as w sequences alike. The
+                start of the parameters sees all alike.
             **arguments: `epochs`, `validation_split`, `callbacks`, `verbose` and others of
                 `GenerativeModel.fit`.
 
@@ -344,7 +365,7 @@ class TrainableChain(HiddenChain):
             checks.check_int(batch_size, "batch_size")
         if steps_per_epoch is not None:
             checks.check_int(steps_per_epoch, "steps_per_epoch")
-        data = self._door(x, lengths, batch_size, steps_per_epoch, mask)
+        data = self._door(x, lengths, batch_size, steps_per_epoch, mask, sample_weight)
         if batch_size is None and isinstance(data, SequenceData):
             batch_size = data.usual_batch_size(self._emission.values_a_step)
         if self.sequence_length_ is None and isinstance(data, SequenceData):
@@ -419,18 +440,19 @@ class TrainableChain(HiddenChain):
         *,
         mask: Any = None,
         batch_size: int | None = None,
+        sample_weight: Any = None,
         **arguments: Any,
     ):
         """Return the loss, the mean of -log p(x) over sequences, as Keras's `evaluate` does.
 
         Args:
-            x, lengths, mask, batch_size: As in `fit`.
+            x, lengths, mask, batch_size, sample_weight: As in `fit`.
             **arguments: Keras's own: `verbose`, `return_dict`, `callbacks`, `steps`.
         """
         if "_use_cached_eval_dataset" in arguments:
             return super().evaluate(x, batch_size=batch_size, **arguments)
         self._check_fitted("evaluate")
-        data = self._door(x, lengths, batch_size, arguments.get("steps"), mask)
+        data = self._door(x, lengths, batch_size, arguments.get("steps"), mask, sample_weight)
         if batch_size is None and isinstance(data, SequenceData):
             batch_size = data.usual_batch_size(self._emission.values_a_step)
         return super().evaluate(data, batch_size=batch_size, **arguments)

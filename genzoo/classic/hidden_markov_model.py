@@ -96,7 +96,6 @@ class HiddenMarkovModel(TrainableChain):
     """
 
     takes_missing = True
-    takes_sample_weight = False
     takes_scalars = True
     takes_sequences = True
 

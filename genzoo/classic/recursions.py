@@ -49,14 +49,20 @@ def last_filtered(start, transition, log_emission, observed, lengths, block=None
 
 
 @Compiled
-def expectations(start, transition, log_emission, observed, lengths, block=None):
+def expectations(start, transition, log_emission, observed, lengths, block=None, weights=None):
     """Return the statistics of the E step.
+
+    Args:
+        weights: Of the sequences in the sum of transitions, [B]; `None` for 1.
 
     Returns:
         log p(x) [B], summed in float64; the posteriors p(z_t | x), zero past the end [B, T, K];
         expected transitions [K, K], summed over steps and sequences.
     """
     log_emission, valid = _prepare(log_emission, observed, lengths)
+    shares = tf.cast(valid, log_emission.dtype)
+    if weights is not None:
+        shares *= tf.cast(weights, shares.dtype)
     emission, log_peak = _scale(log_emission)
     alpha, scale = stepwise.normalize(start * emission[0])
 
@@ -65,7 +71,7 @@ def expectations(start, transition, log_emission, observed, lengths, block=None)
         posterior, evidence = stepwise.backward(
             transition, emission, alphas, tf.ones_like(alphas[0])
         )
-        evidence *= tf.cast(valid, emission.dtype)[1:, :, None]
+        evidence *= shares[1:, :, None]
         counts = tf.einsum("tbi,tbj->ij", alphas[:-1], evidence)
         return scales, posterior, transition * counts
 
@@ -73,13 +79,13 @@ def expectations(start, transition, log_emission, observed, lengths, block=None)
         block,
         tf.shape(emission)[0],
         whole,
-        lambda length: blocks.smooth(alpha, scale, transition, emission, valid, length),
+        lambda length: blocks.smooth(alpha, scale, transition, emission, shares, length),
     )
     sound = _sound(scale) & tf.math.is_finite(tf.reduce_sum(posterior) + tf.reduce_sum(counts))
 
     def logarithms():
         log_alpha, log_scale = stepwise.forward_log(start, transition, log_emission, keep=True)
-        return log_scale, *stepwise.backward_log(transition, log_emission, log_alpha, valid)
+        return log_scale, *stepwise.backward_log(transition, log_emission, log_alpha, shares)
 
     log_scale, posterior, counts = tf.cond(
         sound, lambda: (tf.math.log(scale) + log_peak, posterior, counts), logarithms

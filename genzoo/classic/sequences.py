@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from genzoo.core.batches import ArrayData, Batch, StreamData
+from genzoo.core.batches import ArrayData, Batch, StreamData, check_weights
 from genzoo.core.checks import check_array, check_numeric, check_share
 from genzoo.core.errors import InvalidInputError
 from genzoo.core.passes import epochs
@@ -21,6 +21,7 @@ _STEPS_A_BATCH = 2**17
 _CACHED_BYTES = 2**28
 _FEW_STEPS = 2**15
 _PARTS = ("x", "lengths", "mask")
+WEIGHT = "sample_weight"
 
 
 class SequenceData(ArrayData):
@@ -32,10 +33,11 @@ class SequenceData(ArrayData):
         mask: Whether a step [total], or a value [total, *event_shape], was observed.
         form: `"list"`, `"padded"` or `"concatenated"`: how the user gave them.
         width: Steps of a padded array.
+        weights: Of the sequences, float64 [n]; `None` for 1.
     """
 
-    def __init__(self, steps, lengths, mask, form="concatenated", width=0):
-        super().__init__({"x": steps})
+    def __init__(self, steps, lengths, mask, form="concatenated", width=0, weights=None):
+        super().__init__({"x": steps} if weights is None else {"x": steps, WEIGHT: weights})
         self.lengths = np.asarray(lengths, np.int64)
         self.mask, self.form, self.width = mask, form, width
         self._starts = np.cumsum(self.lengths) - self.lengths
@@ -45,7 +47,8 @@ class SequenceData(ArrayData):
 
     def with_steps(self, steps: Any) -> "SequenceData":
         """Return the same sequences with other steps in place of theirs."""
-        other = SequenceData(steps, self.lengths, self.mask, self.form, self.width)
+        weights = self.rows.get(WEIGHT)
+        other = SequenceData(steps, self.lengths, self.mask, self.form, self.width, weights)
         other.steps = self.steps
         return other
 
@@ -64,8 +67,11 @@ class SequenceData(ArrayData):
                 f"Received: validation_split={fraction!r} of {len(self)} sequences"
             )
         step, steps = self._starts[at], self.rows["x"]
-        head = SequenceData(steps[:step], self.lengths[:at], self.mask[:step])
-        return head, SequenceData(steps[step:], self.lengths[at:], self.mask[step:])
+        weights = self.rows.get(WEIGHT)
+        first, last = (None, None) if weights is None else (weights[:at], weights[at:])
+        head = SequenceData(steps[:step], self.lengths[:at], self.mask[:step], weights=first)
+        tail = SequenceData(steps[step:], self.lengths[at:], self.mask[step:], weights=last)
+        return head, tail
 
     def usual_batch_size(self, values: int) -> int:
         """Return the number of sequences of a batch of moderate size.
@@ -111,7 +117,11 @@ class SequenceData(ArrayData):
         for row, (start, length) in enumerate(self._spans(members)):
             x[row, :length] = self.rows["x"][start : start + length]
             mask[row, :length] = self.mask[start : start + length]
-        return {"x": x, "lengths": lengths, "mask": mask}
+        batch = {"x": x, "lengths": lengths, "mask": mask}
+        if WEIGHT in self.rows:
+            batch[WEIGHT] = np.zeros(rows)
+            batch[WEIGHT][: len(members)] = self.rows[WEIGHT][members]
+        return batch
 
     def _spans(self, members):
         return zip(self._starts[members].tolist(), self.lengths[members].tolist(), strict=True)
@@ -133,11 +143,14 @@ class SequenceData(ArrayData):
             own = tf.gather(lengths, members)
             at = tf.minimum(tf.gather(starts, members)[:, None] + place, last)
             inside = tf.reshape(place < own[:, None], [end - begin, width] + [1] * (mask.ndim - 1))
-            return {
+            batch = {
                 "x": tf.gather(steps, at),
                 "lengths": tf.cast(own, tf.int32),
                 "mask": tf.gather(mask, at) & inside,
             }
+            if WEIGHT in self.rows:
+                batch[WEIGHT] = tf.gather(self.rows[WEIGHT], members)
+            return batch
 
         begins = np.concatenate([[0], ends[:-1]]).astype(np.int64)
         widths = np.array([width for _, width in plan], np.int64)
@@ -180,7 +193,8 @@ class SequenceData(ArrayData):
 class SequenceStream(StreamData):
     """Padded batches of a user's, or one sequence an element; see `StreamData`.
 
-    Elements are `x`, `(x, lengths)`, `(x, lengths, mask)` or dicts of them.
+    Elements are `x`, `(x, lengths)`, `(x, lengths, mask)` or dicts of them, which may have a
+    `sample_weight` too.
 
     Args:
         source, event_shape, batch_size, steps: As in `StreamData`.
@@ -244,9 +258,12 @@ class SequenceStream(StreamData):
         )
 
     def _sequences(self, batch):
-        return door(
+        data = door(
             batch["x"], self._event_shape, batch["lengths"], batch["mask"], counts=self._counts
         )
+        if WEIGHT in batch:
+            data.rows[WEIGHT] = check_weights(batch[WEIGHT], len(data))
+        return data
 
     def _check(self, batch):
         data = self._sequences(batch)
@@ -284,6 +301,7 @@ class SequenceStream(StreamData):
         pad = [[0, 0], [0, more]]
         x = tf.pad(x, pad + [[0, 0]] * (x.shape.rank - 2))
         return {
+            **batch,
             "x": x,
             "lengths": lengths,
             "mask": tf.pad(mask, pad + [[0, 0]] * (mask.shape.rank - 2)),
@@ -294,12 +312,12 @@ def _name_parts(element: Any) -> Batch:
     if isinstance(element, dict):
         parts = dict(element)
     elif isinstance(element, (tuple, list)):
-        parts = dict(zip((*_PARTS, "sample_weight"), element, strict=False))
+        parts = dict(zip((*_PARTS, WEIGHT), element, strict=False))
     else:
         parts = {"x": element}
-    if "x" not in parts or not set(parts) <= set(_PARTS):
+    if "x" not in parts or not set(parts) <= {*_PARTS, WEIGHT}:
         raise InvalidInputError(
-            "Expected a data set with x, and perhaps lengths and mask. "
+            "Expected a data set with x, and perhaps lengths, mask and sample_weight. "
             f"Received: elements with {' and '.join(parts)}."
         )
     return parts
@@ -311,7 +329,8 @@ def _complete(parts: Batch, batched: bool) -> Batch:
     width = shape[1] if batched else shape[0]
     lengths = tf.cast(parts.get("lengths", tf.fill(rows, width)), tf.int32)
     mask = parts.get("mask", tf.fill(shape[:2] if batched else shape[:1], True))
-    return {"x": parts["x"], "lengths": lengths, "mask": tf.cast(mask, tf.bool)}
+    weight = {WEIGHT: tf.cast(parts[WEIGHT], tf.float64)} if WEIGHT in parts else {}
+    return {"x": parts["x"], "lengths": lengths, "mask": tf.cast(mask, tf.bool), **weight}
 
 
 def door(

@@ -83,8 +83,9 @@ def forward_log(start, transition, log_emission, keep):
     return alphas.stack(), scales.stack()
 
 
-def backward_log(transition, log_emission, log_alpha, valid):
-    """Return posteriors [T, B, K] and expected transitions [K, K], by logarithms."""
+def backward_log(transition, log_emission, log_alpha, shares):
+    """Return posteriors [T, B, K] and expected transitions [K, K], a sum in which steps have the
+    shares [T, B], by logarithms."""
     steps, shape = tf.shape(log_emission)[0], log_emission.shape[1:]
     log_transition = tf.math.log(transition)
 
@@ -93,7 +94,8 @@ def backward_log(transition, log_emission, log_alpha, valid):
         beta = log_sum(evidence[:, None, :] + log_transition, axis=-1)
         scale = finite(log_sum(log_alpha[t] + beta, axis=-1))[:, None]
         moves = log_alpha[t][:, :, None] + log_transition + (evidence - scale)[:, None, :]
-        moves = tf.where(valid[t + 1][:, None, None], tf.exp(moves), 0.0)
+        share = shares[t + 1][:, None, None]
+        moves = tf.where(share > 0, share * tf.exp(moves), 0.0)
         beta -= scale
         joint = log_alpha[t] + beta
         # what rounding of large logarithms left is taken out
