@@ -236,6 +236,8 @@ class StreamData:
         # what each batch is shown as it is read
         self.inspect: Callable[[Batch], None] = lambda batch: None
         self._first: Batch | None = None
+        # whether a whole pass was made
+        self._passed = False
         # of a whole pass; read in place of the source when that can be read once
         self._kept: list[Batch] | None = None
         self._reads_kept = False
@@ -254,6 +256,7 @@ class StreamData:
                 "Expected data with at least one row. Received: a data set that is empty, or was "
                 "read before and cannot be read again."
             )
+        self._passed = True
         if self.weighted:
             self.mean_weight = weight / rows
 
@@ -297,12 +300,12 @@ class StreamData:
         return self._first or next(self.batches())
 
     def require_another_pass(self) -> None:
-        """See that what was read can be read again; if not, read what was kept.
+        """See that what was read as a whole can be read again; if not, read what was kept.
 
         Raises:
             InvalidInputError: For what can be read once, and is too large to keep.
         """
-        if self._source.lasts or self._reads_kept:
+        if self._source.lasts or self._reads_kept or not self._passed:
             return
         if next(iter(self._source.seen.take(1)), None) is None and not self.read_kept():
             raise InvalidInputError(

@@ -62,11 +62,10 @@ def is_watched(*values: Any) -> bool:
     except ImportError:
         # TensorFlow has no public name for it: without it a gradient is None without a word
         return False
-    tensors = [
-        tf.convert_to_tensor(v)
-        for v in values
-        if tf.is_tensor(v) or isinstance(v, (tf.Variable, keras.Variable))
-    ]
+    variables = [v for v in values if isinstance(v, (tf.Variable, keras.Variable))]
+    # the parts of ragged tensors
+    parts = tf.nest.flatten([v for v in values if tf.is_tensor(v)], expand_composites=True)
+    tensors = [tf.convert_to_tensor(v) for v in (*variables, *parts)]
     return bool(tensors) and record.should_record_backprop(tensors)
 
 
