@@ -368,3 +368,12 @@ def test_every_package_that_is_imported_is_installed():
     }
     others = imported - sys.stdlib_module_names - {"genzoo", "zoo_scripts"}
     assert {names.get(name, name.replace("_", "-")) for name in others} <= declared
+
+
+def test_a_reader_that_stops_is_no_fault():
+    gone, output = os.pipe()
+    os.close(gone)
+    command = [sys.executable, "-m", "zoo_scripts.main", "list"]
+    done = subprocess.run(command, stdout=output, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(output)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -76,6 +77,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"genzoo {arguments.command}: interrupted", file=sys.stderr)
         return 130
+    except BrokenPipeError:
+        # the reader, such as `head`, has what it wanted; Python would tell of it at its end too
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except Exception as error:
         if not isinstance(error, _mistakes()):
             raise
