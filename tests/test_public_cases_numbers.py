@@ -284,3 +284,12 @@ def test_arrays_of_any_order_of_bytes_and_width_are_read(kind, tmp_path):
         scores.append(model.log_prob(given))
     np.testing.assert_array_equal(scores[0], scores[1])
     np.testing.assert_allclose(scores[0], scores[2], rtol=1e-5)
+
+
+def test_contexts_that_vary_little_about_a_large_number_are_standardised():
+    random = np.random.default_rng(0)
+    context = SECONDS + np.column_stack([0.01 * random.normal(size=300), np.zeros(300)])
+    model = small("maf", event_shape=(1,), context_dim=2)
+    model.adapt(random.normal(size=(300, 1)), context)
+    seen = model.encode_context(model.context_spec.check(context, 300, "MAF")).numpy()
+    np.testing.assert_allclose(seen.std(axis=0), [1, 0], atol=1e-3)

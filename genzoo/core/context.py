@@ -47,8 +47,7 @@ class ContextSpec:
         Args:
             moments: Of the vectors.
         """
-        mean, spread = np.asarray(moments.mean, np.float64), moments.spread
-        self.mean, self.scale = mean, np.where(spread > 1e-10 * np.abs(mean), spread, 1.0)
+        self.mean, self.scale = np.asarray(moments.mean, np.float64), moments.scale
 
     def fitted_state(self) -> dict[str, list[float]] | None:
         """Return what `standardize` learned, as JSON."""

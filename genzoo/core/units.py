@@ -107,6 +107,12 @@ class RunningMoments:
         """Standard deviation of each value."""
         return np.sqrt(self._squares / np.maximum(self.count, 1))
 
+    @property
+    def scale(self) -> np.ndarray:
+        """Standard deviation of each value; 1 for constants, whose rounding alone may vary."""
+        constant = self.spread <= _ROUNDING * np.abs(self.mean)
+        return np.where(constant, 1.0, self.spread)
+
     def pooled(self) -> "RunningMoments":
         """Return the moments of all values of an example together."""
         together = RunningMoments()
