@@ -4,7 +4,7 @@
 
 Each model and setting in a process of its own, by turns; milliseconds a step, median of the epochs
 after the second. `loss` is that of bfloat16 at the end, over that of float32, on random data:
-normal numbers or noise images. A dash stands where a model takes no bfloat16, or has no likelihood.
+normal numbers or noise images. A dash stands where a model takes no bfloat16, or is adversarial.
 """
 
 import argparse
@@ -36,16 +36,17 @@ def measure(name: str, setting: str) -> dict[str, float]:
     import keras
 
     import genzoo
+    from genzoo.core.registry import traits_of
 
     arguments, batch, steps = MODELS[name]
     if setting == "bfloat16":
-        if not genzoo.core.registry.model_class(name).mixed_precision:
+        if not traits_of(name).mixed_precision:
             return {"milliseconds": np.nan, "loss": None}
         arguments = {**arguments, "dtype": "mixed_bfloat16"}
     model = genzoo.build(name, seed=0, **arguments)
     random = np.random.default_rng(0)
     shape = (batch * steps, *model.event_shape)
-    images = len(shape) == 4
+    images = model.on_images
     x = random.integers(0, 256, shape).astype("uint8") if images else random.normal(size=shape)
     own = model.default_steps_per_execution
     compiled = {"steps_per_execution": int(setting) if setting.isdigit() else own}
@@ -62,7 +63,7 @@ def measure(name: str, setting: str) -> dict[str, float]:
     clock = Clock()
     history = model.fit(x, epochs=EPOCHS, batch_size=batch, verbose=0, callbacks=[clock]).history
     # the losses of adversaries do not say which of two runs is better
-    loss = None if model.likelihood.kind == "none" else history["loss"][-1]
+    loss = None if model.traits.training == "adversarial" else history["loss"][-1]
     return {"milliseconds": 1e3 * float(np.median(seconds[2:])), "loss": loss, "own": own}
 
 

@@ -40,7 +40,8 @@ def work(folder: Path, options: argparse.Namespace) -> None:
     strategy = genzoo.training.strategy()
     import keras
 
-    from tests.tiny import NEEDS_LABELS, NO_GRADIENTS, NO_LIKELIHOOD, TRANSLATES, tiny
+    from genzoo.core.registry import traits_of
+    from tests.tiny import tiny
 
     class Clock(keras.callbacks.Callback):
         def on_train_begin(self, logs=None):
@@ -57,17 +58,16 @@ def work(folder: Path, options: argparse.Namespace) -> None:
     for name in options.models:
         arguments = {"dtype": options.dtype}
         second = None
-        if name in NO_GRADIENTS:
+        traits = traits_of(name)
+        if traits.training == "em":
             arguments["tol"] = 0.0
-        if name in NEEDS_LABELS:
-            arguments["num_classes"], second = 10, y
-        if name in TRANSLATES:
-            second = 16 - x
+        if traits.context == "must":
+            second = 16 - x if "pair" in traits.examples else y
         with strategy.scope():
             model = tiny(name, **arguments)
-            if name not in NO_GRADIENTS:
-                adversarial = name in NO_LIKELIHOOD | TRANSLATES
-                optimizers = [keras.optimizers.SGD(options.rate) for _ in range(1 + adversarial)]
+            if traits.training != "em":
+                sides = 2 if traits.training == "adversarial" else 1
+                optimizers = [keras.optimizers.SGD(options.rate) for _ in range(sides)]
                 model.compile(*optimizers)
         clock = Clock()
         model.fit(x, second, epochs=options.epochs, batch_size=BATCH, verbose=0, callbacks=[clock])

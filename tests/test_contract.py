@@ -9,29 +9,21 @@ import pytest
 import tensorflow as tf
 
 import genzoo
-from genzoo.core.registry import constructor_arguments, model_class
-from tests.tiny import (
-    DEALS_BATCHES,
-    EXCEPTIONS,
-    IMAGES_ONLY,
-    NEEDS_LABELS,
-    NO_GRADIENTS,
-    NO_LIKELIHOOD,
-    TINY,
-    TRANSLATES,
-    UNCONDITIONAL,
-    tiny,
-)
+from genzoo.core.registry import constructor_arguments, model_class, traits_of
+from tests.tiny import EXCEPTIONS, TINY, tiny
 
-MODELS = [name for name in genzoo.models() if name not in NEEDS_LABELS | TRANSLATES]
-SCORED = [name for name in MODELS if name not in NO_LIKELIHOOD]
-CONDITIONAL = [name for name in SCORED if name not in UNCONDITIONAL]
-TABULAR = [name for name in MODELS if name not in IMAGES_ONLY]
+TRAITS = {name: traits_of(name) for name in genzoo.models()}
+# those that need a context have their contract in test_gans.py and test_translation.py
+MODELS = [name for name, traits in TRAITS.items() if traits.context != "must"]
+SCORED = [name for name in MODELS if TRAITS[name].has_density]
+UNSCORED = [name for name in MODELS if name not in SCORED]
+CONDITIONAL = [name for name in SCORED if TRAITS[name].context == "may"]
+TABULAR = [name for name in MODELS if TRAITS[name].examples != ("image",)]
 
 
 def rate(model, x, **arguments):
     """Return a number for each row: log_prob, or what a discriminator says."""
-    rated = model.discriminate if model.registered_name in NO_LIKELIHOOD else model.log_prob
+    rated = model.log_prob if model.traits.has_density else model.discriminate
     return rated(x, **arguments)
 
 
@@ -66,7 +58,7 @@ def test_fit_lowers_the_loss(name, fitted):
     _, history = fitted(name)
     for values in history.history.values():
         assert np.isfinite(values).all()
-    if name not in NO_LIKELIHOOD:  # two losses pull against each other
+    if TRAITS[name].training != "adversarial":  # two losses pull against each other
         assert history.history["loss"][-1] < history.history["loss"][0]
 
 
@@ -110,7 +102,7 @@ def test_log_prob_does_not_depend_on_the_batch(name, fitted, digits):
     assert model.score(digits.x_test) == pytest.approx(whole.mean(dtype=np.float64))
 
 
-@pytest.mark.parametrize("name", sorted(set(MODELS) & NO_LIKELIHOOD))
+@pytest.mark.parametrize("name", UNSCORED)
 def test_models_without_a_likelihood_say_so(name, fitted, digits):
     model, _ = fitted(name)
     assert model.likelihood.kind == "none"
@@ -151,7 +143,7 @@ def test_saved_model_is_the_same_bit_for_bit(name, fitted, digits, tmp_path):
     assert (loaded.sample(10, seed=0) == model.sample(10, seed=0)).all()
     # and goes on training
     again = loaded.fit(digits.x_train, epochs=1, verbose=0).history
-    if name not in NO_LIKELIHOOD:
+    if TRAITS[name].training != "adversarial":
         assert again["loss"][0] < 1.01 * fitted(name)[1].history["loss"][0]
 
 
@@ -180,7 +172,7 @@ def test_exported_model_gives_the_same_numbers(name, fitted, digits, tmp_path):
     model, _ = fitted(name)
     model.export(tmp_path / "exported")
     loaded = tf.saved_model.load(tmp_path / "exported")
-    signature = "discriminate" if name in NO_LIKELIHOOD else "log_prob"
+    signature = "log_prob" if TRAITS[name].has_density else "discriminate"
     (rated,) = loaded.signatures[signature](x=tf.constant(digits.x_test)).values()
     np.testing.assert_allclose(rated, rate(model, digits.x_test), rtol=1e-5, atol=1e-6)
     drawn = loaded.signatures["sample"](n=tf.constant(1100), seed=tf.constant(5, tf.int64))
@@ -197,7 +189,7 @@ def test_the_same_seed_gives_the_same_training(name, digits):
     assert one == two
 
 
-@pytest.mark.parametrize("name", sorted(set(MODELS) - NO_GRADIENTS))
+@pytest.mark.parametrize("name", [n for n in MODELS if TRAITS[n].training != "em"])
 def test_every_weight_learns(name, digits):
     model = tiny(name)
     before = [np.array(v) for v in model.trainable_variables]
@@ -242,12 +234,13 @@ def test_two_replicas_train_like_one(name, digits, two_devices):
     The last batch of an epoch has 13 rows, which the replicas share unequally.
     """
     # each replica deals its own part of a batch out
-    x = digits.x_train[: 1280 if name in DEALS_BATCHES else 1293]
+    x = digits.x_train[: 1280 if "batches" in EXCEPTIONS.get(name, ()) else 1293]
+    by_em = TRAITS[name].training == "em"
 
     def train(strategy):
         with strategy.scope():
-            model = tiny(name, **({"tol": 0.0} if name in NO_GRADIENTS else {}))
-            if name not in NO_GRADIENTS:
+            model = tiny(name, **({"tol": 0.0} if by_em else {}))
+            if not by_em:
                 model.compile(keras.optimizers.SGD(1e-4))
         history = model.fit(x, epochs=11, batch_size=128, verbose=0, validation_data=digits.x_test)
         return model, history.history
@@ -259,7 +252,8 @@ def test_two_replicas_train_like_one(name, digits, two_devices):
     for key, values in one_history.items():
         # a score next to the boundary may fall on either side
         atol = 0.01 if "accuracy" in key else 1e-6
-        rtol = 1e-4 if key.startswith("val_") or name in NO_LIKELIHOOD else 1e-5
+        of_sides = TRAITS[name].training == "adversarial"
+        rtol = 1e-4 if key.startswith("val_") or of_sides else 1e-5
         np.testing.assert_allclose(values, two_history[key], rtol=rtol, atol=atol, err_msg=key)
     np.testing.assert_allclose(
         rate(one, digits.x_test), rate(two, digits.x_test, batch_size=50), rtol=1e-4, atol=1e-4
@@ -272,7 +266,7 @@ def test_real_numbers_give_a_density(name):
     x = table()
     model = tiny(name, (5,))
     model.fit(x, epochs=3, verbose=0)
-    assert model.likelihood.unit == "density"
+    assert model.likelihood == genzoo.Likelihood(TRAITS[name].likelihood, "density")
     samples = model.sample(50, seed=0)
     assert samples.shape == (50, 5)
     assert samples.dtype == np.float32
@@ -293,7 +287,7 @@ def test_float64_model(name):
     assert model.sample(3, seed=0).dtype == np.float64
 
 
-@pytest.mark.parametrize("name", sorted(set(MODELS) - DEALS_BATCHES))
+@pytest.mark.parametrize("name", [n for n in MODELS if "batches" not in EXCEPTIONS.get(n, ())])
 def test_data_sets_train_like_arrays(name, digits):
     x = digits.x_train[:512]
     batches = tf.data.Dataset.from_tensor_slices(x).batch(128)
@@ -383,7 +377,8 @@ def test_bad_data_are_refused_before_any_weight_changes(name, fitted):
         return rate(model, x)
 
     for kind, (x, message) in BAD.items():
-        if kind in EXCEPTIONS.get(name, ()):
+        missing = kind == "NaN" and TRAITS[name].missing_values
+        if missing or kind in EXCEPTIONS.get(name, ()):
             continue
         for call in (model.fit, rated, fresh.fit, fresh.adapt):
             with pytest.raises(genzoo.GenzooError, match=message):
@@ -423,7 +418,7 @@ def test_bad_arguments_are_refused(name, fitted, digits):
         "dtype='bfloat16'": lambda: tiny(name, dtype="bfloat16"),
         "seed='a'": lambda: tiny(name, seed="a"),
     }
-    if name not in NO_LIKELIHOOD:
+    if TRAITS[name].has_density:
         calls["num_samples=0"] = lambda: model.log_prob(x, num_samples=0)
     for message, call in calls.items():
         with pytest.raises(genzoo.GenzooError, match=message):
@@ -441,7 +436,7 @@ def test_bad_data_sets_are_refused(name, digits):
         r"\(8, 8, 1\)": lambda: fresh.fit(x.map(lambda image: image[:4]).batch(8)),
         "at least one row": lambda: fresh.fit(x.take(0).batch(8)),
         "validation_data": lambda: fresh.fit(x.batch(8), validation_split=0.5),
-        "NaN alone in column" if fresh.takes_missing else "NaN in row": lambda: fresh.fit(
+        "NaN alone in column" if fresh.traits.missing_values else "NaN in row": lambda: fresh.fit(
             x.map(lambda image: tf.cast(image, tf.float32) + np.nan).batch(8)
         ),
     }
@@ -472,7 +467,7 @@ def test_a_model_that_saw_no_data_says_so(name, digits, tmp_path):
     ):
         with pytest.raises(genzoo.NotFittedError, match=r"fit\(x\) or adapt\(x\)"):
             call()
-    if name not in NO_LIKELIHOOD:
+    if TRAITS[name].has_density:
         with pytest.raises(genzoo.NotFittedError):
             model.bits_per_dim(digits.x_test)
     model.adapt(digits.x_train)

@@ -5,6 +5,7 @@ import doctest
 import importlib
 import os
 import pkgutil
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -59,6 +60,23 @@ def test_imports_go_one_way():
                     continue
                 assert len(parts) > 1, f"{path} imports the whole of genzoo"
                 assert parts[1] in {room, *allowed}, f"{path} imports {module}"
+
+
+# rooms that know models by what these declare, and rooms where models are made
+ASKING = ("applications", "data", "metrics", "plotting", "reports", "training")
+MAKING = ("classic", "core", "flows", "gans", "nets", "vaes")
+GUESSES = (r"shape\) [!=]= 3", r"likelihood\.kind [!=]= \"none\"", r"isinstance\([^)]*EMModel")
+
+
+def test_what_a_model_can_do_is_asked_of_its_traits():
+    found = [
+        f"{path.relative_to(ROOT)}: {guess}"
+        for room in (*ASKING, *MAKING, "../zoo_scripts")
+        for guess in (*GUESSES, *(() if room in MAKING else [r"(has|get)attr\((self\.)?model_?,"]))
+        for path in (ROOT / "genzoo" / room).rglob("*.py")
+        if re.search(guess, path.read_text())
+    ]
+    assert not found
 
 
 def test_import_is_cheap_and_quiet():

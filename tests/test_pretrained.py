@@ -44,7 +44,7 @@ def test_a_trained_model_keeps_what_its_card_says(name):
     context = data.y_test if model.num_classes else None
     samples = model.sample(16, context=None if context is None else context[:16], seed=0)
     assert samples.shape == (16, *data.event_shape)
-    if model.likelihood.kind == "none":
+    if not model.traits.has_density:
         assert reached(model, data, context)["coverage"] == pytest.approx(
             told["test"]["coverage"], abs=0.02
         )

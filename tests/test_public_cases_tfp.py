@@ -10,7 +10,7 @@ import tensorflow as tf
 import genzoo
 import genzoo.steps.maps
 from genzoo.core.lazy import tfp
-from tests.tiny import NEEDS_LABELS, tiny
+from tests.tiny import tiny
 
 FLOWS = {
     "nice": {"num_couplings": 2, "hidden_units": (8,)},
@@ -358,7 +358,7 @@ def test_derivatives_of_mixtures(method):
 
 @pytest.mark.parametrize("name", genzoo.models())
 def test_checkpoints_of_tensorflow_hold_every_weight(name, tmp_path):
-    model = tiny(name, **({"num_classes": 3} if name in NEEDS_LABELS else {}))
+    model = tiny(name)
     weights = [np.array(variable.value) for variable in model.variables]
     path = tf.train.Checkpoint(model=model).save(tmp_path / "checkpoint")
     for variable in model.variables:

@@ -8,7 +8,9 @@ import pytest
 from tensorflow.core.protobuf import saved_model_pb2
 
 import genzoo
-from tests.tiny import NEEDS_LABELS, NO_LIKELIHOOD, SEQUENCES, TRANSLATES, tiny
+from genzoo.core.registry import traits_of
+from genzoo.core.traits import HasLatentSpace
+from tests.tiny import tiny
 
 CHILD = '''
 import sys
@@ -49,19 +51,20 @@ np.savez(sys.argv[3], **out)
 
 
 # the exports of the others stand in the tests of their families
-OWN = NEEDS_LABELS | SEQUENCES | TRANSLATES
+MODELS = [
+    name
+    for name in genzoo.models()
+    if traits_of(name).context != "must" and "sequence" not in traits_of(name).examples
+]
 
 
-@pytest.mark.parametrize("name", sorted(set(genzoo.models()) - OWN))
+@pytest.mark.parametrize("name", MODELS)
 def test_numbers_without_genzoo(name, digits, tmp_path):
     model = tiny(name)
     model.fit(digits.x_train, epochs=2, verbose=0)
     model.export(tmp_path / "model")
-    z = (
-        np.random.default_rng(0)
-        .normal(size=(11, *getattr(model, "base_shape", (2,))))
-        .astype("float32")
-    )
+    latent_shape = model.latent_shape if isinstance(model, HasLatentSpace) else (2,)
+    z = np.random.default_rng(0).normal(size=(11, *latent_shape)).astype("float32")
     np.savez(tmp_path / "given.npz", x=digits.x_test[:33], z=z)
     arguments = [str(tmp_path / n) for n in ("model", "given.npz", "out.npz")]
     result = subprocess.run(
@@ -78,7 +81,7 @@ def test_numbers_without_genzoo(name, digits, tmp_path):
         "predict_proba": lambda: model.predict_proba(digits.x_test[:33]),
     }
     expected["discriminate"] = lambda: model.discriminate(digits.x_test[:33])
-    rating = "discriminate" if name in NO_LIKELIHOOD else "log_prob"
+    rating = "log_prob" if model.traits.has_density else "discriminate"
     assert set(out) >= {rating, "sample", "serving_default"}
     assert name not in ("gan", "vae") or set(out) >= {"encode", "decode"}
     for signature in set(out) - {"serving_default"}:

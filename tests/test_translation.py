@@ -7,11 +7,12 @@ import tensorflow as tf
 
 import genzoo
 from genzoo.core.random import make_seed
+from genzoo.core.registry import traits_of
 from genzoo.gans.images import ImagePool, UnpairedData
 from genzoo.gans.translators import PatchDiscriminator, ResNetGenerator, UNet
-from tests.tiny import TRANSLATES, tiny
+from tests.tiny import tiny
 
-MODELS = sorted(TRANSLATES)
+MODELS = [name for name in genzoo.models() if "pair" in traits_of(name).examples]
 
 
 def pairs(digits, n=256):

@@ -11,7 +11,8 @@ import pytest
 import tensorflow as tf
 
 import genzoo
-from tests.tiny import NO_GRADIENTS, tiny
+from genzoo.core.registry import traits_of
+from tests.tiny import tiny
 from zoo_scripts.cluster import free_ports
 
 # one of each kind of training: exact density, actnorm started from data, a bound, EM, and two
@@ -22,13 +23,15 @@ import sys
 import genzoo
 strategy = genzoo.training.strategy()
 import keras
-from tests.tiny import NO_GRADIENTS, tiny
+from genzoo.core.registry import traits_of
+from tests.tiny import tiny
 
 x = genzoo.data.load("digits", seed=0)
 for name in sys.argv[2:]:
     with strategy.scope():
-        model = tiny(name, **({"tol": 0.0} if name in NO_GRADIENTS else {}))
-        if name not in NO_GRADIENTS:
+        by_em = traits_of(name).training == "em"
+        model = tiny(name, **({"tol": 0.0} if by_em else {}))
+        if not by_em:
             model.compile(keras.optimizers.SGD(1e-4))
     history = model.fit(
         x.x_train[:1280], epochs=11, batch_size=128, verbose=0, validation_data=x.x_test
@@ -66,8 +69,9 @@ def test_two_workers_train_like_one_device(tmp_path, digits):
         assert process.returncode == 0, errors[-3000:]
     assert outputs[0][0] == outputs[1][0]
     for name in MODELS:
-        alone = tiny(name, **({"tol": 0.0} if name in NO_GRADIENTS else {}))
-        if name not in NO_GRADIENTS:
+        by_em = traits_of(name).training == "em"
+        alone = tiny(name, **({"tol": 0.0} if by_em else {}))
+        if not by_em:
             alone.compile(keras.optimizers.SGD(1e-4))
         alone.fit(digits.x_train[:1280], epochs=11, batch_size=128, verbose=0)
         weights = []

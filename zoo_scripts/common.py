@@ -4,13 +4,14 @@ import argparse
 import ast
 import contextlib
 import difflib
-import importlib.util
 import os
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from zoo_scripts.catalog import model_summaries
 
 MODEL_FILE = "model.keras"
 SAVED_MODEL = "saved_model"
@@ -246,7 +247,7 @@ def load_saved_data(
         raise InvalidInputError(
             "Expected --data, since the model does not say its own. Received: none"
         )
-    return load_data(arguments, seed, **{**options, "pairs": model.pairs_context}), seed
+    return load_data(arguments, seed, **{**options, "pairs": model.traits.paired_context}), seed
 
 
 def add_saved_argument(parser: argparse.ArgumentParser) -> None:
@@ -293,25 +294,6 @@ def positive_numbers(text: str) -> int | list[int]:
     """Parse a positive int, or several with commas between."""
     values = [positive(part) for part in text.split(",")]
     return values if "," in text else values[0]
-
-
-def model_summaries() -> dict[str, str]:
-    """Return the names of all models and a line on each, read from the source.
-
-    That takes a tenth of a second; the registry is known after TensorFlow, seconds later.
-    """
-    found = {}
-    folder = Path(importlib.util.find_spec("genzoo").origin).parent
-    for file in folder.glob("*/*.py"):
-        text = file.read_text(encoding="utf-8")
-        if "@register(" not in text:
-            continue
-        for node in ast.parse(text).body:
-            for decorator in getattr(node, "decorator_list", ()):
-                if getattr(getattr(decorator, "func", None), "id", None) == "register":
-                    summary = (ast.get_docstring(node) or "").partition("\n")[0]
-                    found[decorator.args[0].value] = summary
-    return dict(sorted(found.items()))
 
 
 def model_name(text: str) -> str:

@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
         name: make_model(name, data.event_shape, options, arguments.seed)
         for name in arguments.models
     }
-    without = [name for name, model in models.items() if model.likelihood.kind == "none"]
+    without = [name for name, model in models.items() if not model.traits.has_density]
     if without:
         raise InvalidInputError(
             f"Expected models with a likelihood. Received: --models {' '.join(without)}"
@@ -135,7 +135,7 @@ def _draw(folder, models, x_test, seed) -> None:
         if model.event_shape == (2,):
             plotting.density(model, x_test, ax=ax)
         else:
-            count = 64 if len(model.event_shape) == 3 else 1000
+            count = 64 if model.on_images else 1000
             plotting.samples(model.sample(count, seed=seed), x_test, ax=ax)
         ax.set_title(name)
     figure.savefig(folder / "density.png", dpi=120)

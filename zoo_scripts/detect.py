@@ -317,6 +317,7 @@ def _draw(folder, detector, scores, anomalous, rows, strangest, gains, shape) ->
     from matplotlib.figure import Figure
 
     from genzoo import plotting
+    from genzoo.core.traits import is_picture
 
     figure = Figure(figsize=(11, 4), layout="constrained")
     FigureCanvasAgg(figure)
@@ -332,7 +333,7 @@ def _draw(folder, detector, scores, anomalous, rows, strangest, gains, shape) ->
     left.set_xlabel("score")
     left.set_ylabel("density of rows")
     left.legend()
-    if shape is not None and len(shape) == 3 and shape[2] in (1, 3):
+    if shape is not None and is_picture(shape):
         plotting.image_grid(rows.x[strangest].reshape(-1, *shape), ax=right)
         right.set_title("the strangest")
     else:

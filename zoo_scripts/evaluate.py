@@ -62,7 +62,7 @@ def score_test(model: Any, data: Any, *, num_samples: int = 1) -> dict[str, Any]
     from genzoo.core.errors import InvalidInputError
 
     _, context = data.contexts(model)
-    if model.likelihood.kind != "none":
+    if model.traits.has_density:
         return genzoo.metrics.likelihood_report(
             model, data.x_test, context=context, num_samples=num_samples
         )

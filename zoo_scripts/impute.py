@@ -205,6 +205,7 @@ def _draw(folder, columns, holed, filled, missing, hides, shape) -> None:
     import numpy as np
 
     from genzoo import plotting
+    from genzoo.core.traits import is_picture
     from genzoo.plotting.axes import own_axes
 
     numbers, names = _numbers(holed)
@@ -215,8 +216,7 @@ def _draw(folder, columns, holed, filled, missing, hides, shape) -> None:
         for part in (columns, filled)
     )
     hidden = np.stack([missing[name] for name in names], axis=1)
-    is_image = shape is not None and len(shape) == 3 and shape[2] in (1, 3)
-    if is_image and np.prod(shape) == x.shape[1]:
+    if shape is not None and is_picture(shape) and np.prod(shape) == x.shape[1]:
         low, high = np.nanmin(numbers), np.nanmax(numbers)
         rows = [np.nan_to_num(numbers[:10], nan=low), whole[:10], *([x[:10]] if hides else [])]
         axes = plotting.image_grid(

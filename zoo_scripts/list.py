@@ -1,4 +1,7 @@
-"""List models with their options, data sets by name, and trained models.
+"""List models with what they can do and their options, data sets by name, and trained models.
+
+Of each model: how it trains; what an example may be; whether it has no context, may or must have
+one; whether NaN is a missing value; and what `log_prob` of real numbers is.
 
 examples:
   genzoo list
@@ -8,9 +11,15 @@ examples:
 """
 
 import argparse
+import shutil
+import sys
 from pathlib import Path
+from typing import Any
 
-from zoo_scripts.common import MODEL_FILE, import_tensorflow, model_name, model_summaries, read_card
+from zoo_scripts.catalog import model_summaries, model_traits
+from zoo_scripts.common import MODEL_FILE, import_tensorflow, model_name, read_card
+
+_TRAITS = ("training", "example", "context", "missing values", "likelihood")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,10 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     if not (arguments.pretrained or arguments.saved or arguments.data or arguments.model):
-        summaries = model_summaries()
-        width = max(map(len, summaries))
-        for name, summary in summaries.items():
-            print(f"{name:{width}}  {summary}")
+        _list_models()
         return 0
     import_tensorflow()
     import genzoo
@@ -51,6 +57,34 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _list_models() -> None:
+    """Print a table of the models and what each can do."""
+    summaries = model_summaries()
+    rows = [("model", *_TRAITS, "what it is")]
+    rows += [
+        (name, *describe(traits).values(), summaries[name])
+        for name, traits in model_traits().items()
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    # a line of a terminal holds what a model can do, and as much of what it is as there is room for
+    whole = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    for row in rows:
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        print(line.rstrip()[:whole])
+
+
+def describe(traits: Any) -> dict[str, str]:
+    """Return what a kind of model can do, in words by the names of `_TRAITS`."""
+    values = (
+        traits.training,
+        ", ".join(traits.examples),
+        traits.context,
+        "yes" if traits.missing_values else "no",
+        traits.likelihood.replace("_", " "),
+    )
+    return dict(zip(_TRAITS, values, strict=True))
+
+
 def _show_model(name: str) -> None:
     import inspect
 
@@ -58,6 +92,9 @@ def _show_model(name: str) -> None:
 
     cls = model_class(name)
     print(f"{name}: {(cls.__doc__ or '').splitlines()[0]}")
+    for trait, value in describe(cls.traits).items():
+        print(f"  {trait:20} {value}")
+    print("options:")
     for option, parameter in constructor_arguments(cls).items():
         default = parameter.default
         shown = "required" if default is inspect.Parameter.empty else repr(default)
@@ -101,8 +138,6 @@ def _list_saved(found: dict[str, Path]) -> int:
 
 
 if __name__ == "__main__":
-    import sys
-
     from zoo_scripts.main import main
 
     sys.exit(main(["list", *sys.argv[1:]]))

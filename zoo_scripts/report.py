@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     with replaced_file(output) as file:
         file.write_text(page, encoding="utf-8")
     print(f"written: {output}")
-    if len(model.event_shape) == 3:
+    if model.on_images:
         page = genzoo.reports.blind_test(model, data, num_images=arguments.num_images, seed=seed)
         with replaced_file(test) as file:
             file.write_text(page, encoding="utf-8")

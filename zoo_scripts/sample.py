@@ -52,7 +52,8 @@ def run(arguments: argparse.Namespace) -> int:
         )
     check_output(output, arguments.overwrite, is_file=True)
     model = load_model(arguments.model)
-    if output.suffix == ".csv" and len(model.event_shape) != 1:
+    of_table = model.example_kind == "row" and len(model.event_shape) == 1
+    if output.suffix == ".csv" and not of_table:
         raise InvalidInputError(
             "Expected a model of a table's rows for a .csv. "
             f"Received: {arguments.model}, of event_shape={model.event_shape}. Write a .npy."
@@ -90,7 +91,8 @@ def _context(model: Any, text: str) -> Any:
     try:
         return np.array([float(number) for number in text.split(",")])
     except ValueError:
-        height, width, channels = getattr(model.context_spec, "shape", (64, 64, 3))
+        of_images = model.example_kind == "pair"
+        height, width, channels = model.context_spec.shape if of_images else (64, 64, 3)
         return load_rows(text, image_size=(height, width), channels=channels)
 
 

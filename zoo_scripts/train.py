@@ -133,7 +133,7 @@ def run(arguments: argparse.Namespace) -> int:
     if longer and not _goes_on(output, arguments):
         print(f"finished already ({read_card(output).get('ended', _ALL)}): {output}")
         return 0
-    data = load_data(arguments, arguments.seed, pairs=cls.pairs_context)
+    data = load_data(arguments, arguments.seed, pairs=cls.traits.paired_context)
     described = _described(options, arguments, data)
     _check_begun(output / _TRAINING if longer else unfinished, described, arguments)
     if longer and num_workers_and_index()[1] == 0:
@@ -215,12 +215,10 @@ def _choose_output(arguments) -> Path:
 
 def _given(cls, data, arguments) -> dict[str, Any]:
     """Return the constructor's arguments that data and command give."""
-    from genzoo.core.registry import constructor_arguments
-
     given = {"event_shape": event_shape(cls, data), "seed": arguments.seed}
     if data.context_train is not None:
         shape = data.context_train.shape[1:]
-        if "source_shape" in constructor_arguments(cls):
+        if "pair" in cls.traits.examples:
             given["source_shape"] = shape
         else:
             given["context_dim"] = shape[0] if len(shape) == 1 else shape
@@ -263,18 +261,18 @@ def event_shape(cls, data) -> tuple[int, ...]:
     from genzoo.core.errors import InvalidInputError
     from genzoo.data.sequences import is_sequences
 
-    of_steps = is_sequences(data.x_train)
-    if cls.takes_sequences and not of_steps and len(data.event_shape) == 1:
+    of_steps, takes_sequences = is_sequences(data.x_train), "sequence" in cls.traits.examples
+    if takes_sequences and not of_steps and len(data.event_shape) == 1:
         raise InvalidInputError(
             f"Expected sequences for {cls.__name__}. Received: {data.name}, a table. If its rows "
             "are steps, pass --sequence COLUMN or --lengths N to say of which sequence."
         )
-    if of_steps and not cls.takes_sequences:
+    if of_steps and not takes_sequences:
         raise InvalidInputError(
             f"Expected rows for {cls.__name__}. Received: {data.name} as sequences. "
             "Leave out --sequence and --lengths, or train hidden_markov_model."
         )
-    return data.event_shape[1:] if cls.takes_sequences and not of_steps else data.event_shape
+    return data.event_shape[1:] if takes_sequences and not of_steps else data.event_shape
 
 
 def _fingerprint(data) -> str:
@@ -333,6 +331,7 @@ def _fit(model, data, context, unfinished, described, arguments):
 
     import genzoo
     from genzoo.core.replicas import is_chief
+    from genzoo.core.traits import is_picture
 
     class Beginning(keras.callbacks.Callback):
         """Leaves a trace when nothing was refused and training begins."""
@@ -370,14 +369,14 @@ def _fit(model, data, context, unfinished, described, arguments):
     shown = training_output(arguments.quiet)
     callbacks = [interruption, Beginning()]
     epochs = arguments.epochs or _EPOCHS
-    scored = model.likelihood.kind != "none"
+    scored = model.traits.training != "adversarial"
     if scored:
         callbacks.append(
             keras.callbacks.EarlyStopping(
                 patience=arguments.patience, restore_best_weights=True, monitor="val_loss"
             )
         )
-        if model.trainable_variables:  # EM has no learning rate
+        if model.traits.training == "gradient":
             callbacks.append(
                 keras.callbacks.ReduceLROnPlateau(
                     monitor="val_loss", factor=0.5, patience=max(arguments.patience // 3, 1)
@@ -386,7 +385,7 @@ def _fit(model, data, context, unfinished, described, arguments):
     else:
         every = max(epochs // 20, 1)
         callbacks.append(genzoo.training.CollapseMonitor(data.x_train, data.y_train, every=every))
-        if len(data.event_shape) == 3 and data.event_shape[2] in (1, 3):
+        if model.on_images and is_picture(model.event_shape):
             n, conditions = _shown(model, context[1], 64)
             callbacks.append(
                 genzoo.training.SampleGrid(
@@ -432,7 +431,7 @@ def _scores(model, data, context) -> dict[str, Any]:
     import genzoo
 
     report = genzoo.metrics.likelihood_report
-    if model.likelihood.kind == "none":
+    if not model.traits.has_density:
         return {
             "likelihood_kind": "none",
             "likelihood_unit": None,
@@ -489,8 +488,9 @@ def _versions() -> dict[str, str]:
 
 def _write(model, data, test_context, metrics, unfinished, output, arguments) -> None:
     from genzoo import plotting
+    from genzoo.core.traits import HasLatentSpace, is_image
 
-    n, conditions = _shown(model, test_context, 64 if len(data.event_shape) == 3 else 1000)
+    n, conditions = _shown(model, test_context, 64 if is_image(data.event_shape) else 1000)
     samples = model.sample(n, context=conditions, seed=arguments.seed)
     with replaced_folder(output) as folder:
         model.save(folder / MODEL_FILE)
@@ -504,8 +504,8 @@ def _write(model, data, test_context, metrics, unfinished, output, arguments) ->
         picture.figure.savefig(folder / "samples.png")
         curves = plotting.history(metrics["history"])
         curves.figure.savefig(folder / "history.png", dpi=120)
-        is_image = len(data.event_shape) == 3
-        if is_image and not model.context_size and getattr(model, "latent_shape", None) == (2,):
+        latent = model.latent_shape if isinstance(model, HasLatentSpace) else None
+        if model.on_images and not model.context_size and latent == (2,):
             plane = plotting.manifold(model)
             plane.figure.savefig(folder / "manifold.png")
 

@@ -12,11 +12,12 @@ from genzoo.applications.ensemble import DensityEnsemble
 from genzoo.applications.options import ModelOptions
 from genzoo.applications.scores import SCORES, default_score
 from genzoo.applications.tables import TablePreprocessor
-from genzoo.applications.training import make_model, takes_sequences, train
+from genzoo.applications.training import make_model, train
 from genzoo.core import checks
 from genzoo.core.errors import InvalidInputError
 from genzoo.core.model import GenerativeModel
 from genzoo.core.random import generator
+from genzoo.core.registry import traits_of
 
 _DEFAULT = "default"
 _DRAWS = 8
@@ -156,7 +157,9 @@ class AnomalyDetector(OutlierMixin, ModelOptions):
 
     def _adopt(self, X: Any) -> None:
         """Decide what comes between the rows and the model."""
-        self._is_sequential = not self._is_default and takes_sequences(self.model)
+        self._is_sequential = False
+        if not self._is_default:
+            self._is_sequential = "sequence" in traits_of(self.model).examples
         self._is_table = not self._is_sequential and (is_frame(X) or _rank(X) <= 2)
         fitted = isinstance(self.model, GenerativeModel) and self.model.data_spec is not None
         preprocessing = self.preprocessing

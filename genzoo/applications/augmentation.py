@@ -21,11 +21,12 @@ from genzoo.applications.columns import (
 )
 from genzoo.applications.options import ModelOptions
 from genzoo.applications.tables import Scaling, TablePreprocessor
-from genzoo.applications.training import make_model, mixture_options, train
+from genzoo.applications.training import check_examples, make_model, mixture_options, train
 from genzoo.core import checks
 from genzoo.core.errors import InvalidInputError
 from genzoo.core.model import GenerativeModel
 from genzoo.core.random import generator
+from genzoo.core.registry import traits_of
 
 _MIXTURE = "gaussian_mixture"
 _STRATEGIES = ("auto", "not majority", "minority", "not minority", "all")
@@ -51,8 +52,8 @@ class Augmenter(ModelOptions):
             ratio of the smaller to the larger of two classes; or a function of y that returns a
             dict. Beside these an int: the number for every class.
         per_class: Whether each class has a model of its own; else one model learns all classes
-            with `num_classes`. `"auto"`: models of their own for mixtures, and for a model given
-            without `num_classes`.
+            with `num_classes`. `"auto"`: models of their own where the model cannot be
+            conditional, such as mixtures, or is given without `num_classes`.
         likelihood_quantile: Share of the samples, the least likely, that is dropped. Of a model
             without a likelihood, the farthest from their nearest training row.
         novelty: A sample nearer to a training row of its class than this share of the median
@@ -165,6 +166,7 @@ class Augmenter(ModelOptions):
 
     def _check(self, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return rows, those of a table as floats, and the classes' numbers [n]."""
+        check_examples(self.model, "row", "image")
         checks.check_choice(self.per_class, ("auto", True, False), "per_class")
         checks.check_number(self.novelty, "novelty")
         if checks.check_number(self.likelihood_quantile, "likelihood_quantile") >= 1.0:
@@ -263,7 +265,7 @@ class Augmenter(ModelOptions):
             return self.per_class
         if isinstance(self.model, GenerativeModel):
             return not self.model.context_size
-        return self._is_mixture
+        return traits_of(self.model).context == "no"
 
     def _train(self, rows, labels, wanted) -> None:
         for c in wanted:
@@ -310,11 +312,11 @@ class Augmenter(ModelOptions):
             seed = 1_000_003 * (self.random_state or 0) + 7919 * c + i
             samples = model.sample(n, context=context, seed=seed)
             apart = novelty.distance(samples)
-            if model.likelihood.kind == "none":
-                score = -apart
-            else:
+            if model.traits.has_density:
                 rows = None if context is None else np.full(n, c)
                 score = model.log_prob(samples, context=rows)
+            else:
+                score = -apart
             plausible = score >= np.quantile(score, self.likelihood_quantile)
             novel = apart > novelty.threshold
             good = samples[plausible & novel]

@@ -9,6 +9,7 @@ from genzoo.core.errors import InvalidInputError
 from genzoo.core.lazy import tfp
 from genzoo.core.model import GenerativeModel
 from genzoo.core.random import make_seed
+from genzoo.core.traits import Conditions, Reconstructs
 
 _ROWS_AT_A_TIME = 2048
 _BURN_IN = 60
@@ -22,7 +23,7 @@ Draw = Callable[[GenerativeModel, np.ndarray, np.ndarray, int, int], np.ndarray]
 
 
 def exact(model, x, start, num_draws, seed) -> np.ndarray:
-    """Return draws of the exact conditional, for models that have `condition`."""
+    """Return draws of the exact conditional, for models that have it: see `Conditions`."""
     parts = [
         model.condition(x[first : first + _ROWS_AT_A_TIME]).sample(num_draws, seed=seed + first)
         for first in range(0, len(x), _ROWS_AT_A_TIME)
@@ -62,6 +63,7 @@ def optimize(model, x, start, num_draws, seed) -> np.ndarray:
     return np.repeat(best, num_draws, axis=0)
 
 
+# the better ones first
 METHODS: dict[str, Draw] = {
     "exact": exact,
     "pseudo_gibbs": pseudo_gibbs,
@@ -70,20 +72,28 @@ METHODS: dict[str, Draw] = {
 }
 
 
+def allows(model: GenerativeModel, method: str) -> bool:
+    """Return whether a model has what a method needs."""
+    if method == "exact":
+        return isinstance(model, Conditions)
+    if method == "pseudo_gibbs":
+        return model.traits.has_density and isinstance(model, Reconstructs)
+    return model.traits.distribution
+
+
 def default_method(model: GenerativeModel) -> str:
-    """Return the name of the best method that a model allows.
+    """Return the name of the first method that a model allows.
 
     Raises:
-        InvalidInputError: For a model without a density, such as a GAN.
+        InvalidInputError: For a model that allows none, such as a GAN.
     """
-    if model.likelihood.kind == "none":
-        raise InvalidInputError(
-            "Expected a model with a likelihood to impute with. Received: a "
-            f"{type(model).__name__}. Use a mixture, a VAE or a flow."
-        )
-    if hasattr(model, "condition"):
-        return "exact"
-    return "pseudo_gibbs" if hasattr(model, "reconstruct") else "mcmc"
+    for method in METHODS:
+        if allows(model, method):
+            return method
+    raise InvalidInputError(
+        "Expected a model with a likelihood to impute with. Received: a "
+        f"{type(model).__name__}. Use a mixture, a VAE or a flow."
+    )
 
 
 def _range(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -8,10 +8,10 @@ from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import check_is_fitted
 
 from genzoo.applications.columns import as_array, like_frame, read, to_array
-from genzoo.applications.conditional import METHODS, default_method
+from genzoo.applications.conditional import METHODS, allows, default_method
 from genzoo.applications.options import ModelOptions
 from genzoo.applications.tables import TablePreprocessor
-from genzoo.applications.training import make_model, mixture_options, train
+from genzoo.applications.training import check_examples, make_model, mixture_options, train
 from genzoo.core import checks
 from genzoo.core.errors import InvalidInputError
 from genzoo.core.model import GenerativeModel
@@ -104,6 +104,7 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, ModelOptions):
                 method that the model does not allow.
         """
         checks.check_choice(self.method, ("auto", *METHODS), "method")
+        check_examples(self.model, "row")
         rounds = checks.check_int(self.num_rounds, "num_rounds")
         if self.multiple is not None:
             checks.check_int(self.multiple, "multiple")
@@ -128,7 +129,7 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, ModelOptions):
         self.method_ = self._choose_method()
         settings = {"epochs": self.epochs, "batch_size": self.batch_size, "noise": self.noise}
         settings["seed"] = self.random_state
-        if getattr(self.model_, "takes_missing", False):
+        if self.model_.traits.missing_values:
             train(self.model_, z, **{**settings, "noise": 0.0})
             return self
         filled = np.where(missing, 0.0, z)
@@ -147,9 +148,7 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, ModelOptions):
         best = default_method(self.model_)
         if self.method == "auto":
             return best
-        needs = {"exact": "condition", "pseudo_gibbs": "reconstruct"}
-        name = needs.get(self.method, "distribution")
-        if not hasattr(self.model_, name) or (name == "distribution" and best == "pseudo_gibbs"):
+        if not allows(self.model_, self.method):
             raise InvalidInputError(
                 f"Expected a method that {type(self.model_).__name__} allows. "
                 f"Received: method={self.method!r}. Use method={best!r}."

@@ -7,6 +7,7 @@ import numpy as np
 
 from genzoo.core.errors import InvalidInputError
 from genzoo.core.model import GenerativeModel
+from genzoo.core.traits import Discriminates, Inverts, Reconstructs
 
 Score = Callable[[GenerativeModel, Any], np.ndarray]
 
@@ -21,20 +22,20 @@ def log_likelihood(model: GenerativeModel, x: Any) -> np.ndarray:
 
 def reconstruction(model: GenerativeModel, x: Any) -> np.ndarray:
     """Return the mean squared error of the model's reconstruction, negated, [n]."""
-    _check_has(model, "reconstruct", "a VAE or a GAN")
+    _check_is(model, Reconstructs, "a VAE or a GAN")
     error = np.asarray(model.reconstruct(x), np.float64) - np.asarray(x, np.float64)
     return -np.mean(np.square(error.reshape(len(error), -1)), axis=1)
 
 
 def inversion(model: GenerativeModel, x: Any) -> np.ndarray:
     """Return how near to x the generator can come, [n] (Schlegl et al. 2017)."""
-    _check_has(model, "anomaly_score", "a GAN")
+    _check_is(model, Inverts, "a GAN")
     return -np.asarray(model.anomaly_score(x), np.float64)
 
 
 def discriminator(model: GenerativeModel, x: Any) -> np.ndarray:
     """Return the discriminator's output, [n]; higher for what it takes for data."""
-    _check_has(model, "discriminate", "a GAN")
+    _check_is(model, Discriminates, "a GAN")
     return np.asarray(model.discriminate(x), np.float64)
 
 
@@ -50,11 +51,11 @@ SCORES: dict[str, Score] = {
 
 def default_score(model: GenerativeModel) -> str:
     """Return the name of the score that fits a model."""
-    return "inversion" if model.likelihood.kind == "none" else "log_likelihood"
+    return "log_likelihood" if model.traits.has_density else "inversion"
 
 
-def _check_has(model: GenerativeModel, method: str, kind: str) -> None:
-    if not hasattr(model, method):
+def _check_is(model: GenerativeModel, protocol: type, kind: str) -> None:
+    if not isinstance(model, protocol):
         raise InvalidInputError(
             f"Expected {kind} for this score. Received: a {type(model).__name__}. "
             "Use score='log_likelihood' or 'typicality'."

@@ -5,12 +5,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from genzoo.classic.em import EMModel
 from genzoo.core import checks
 from genzoo.core.errors import InvalidInputError
 from genzoo.core.model import GenerativeModel
 from genzoo.core.random import generator
-from genzoo.core.registry import build, model_class
+from genzoo.core.registry import build, traits_of
+from genzoo.core.traits import Example
 
 _STEPS = 3000
 _MOST_EPOCHS = 400
@@ -31,10 +31,14 @@ def mixture_options(num_rows: int, width: int, most: int = _MOST_COMPONENTS) -> 
     return {"num_components": int(np.clip(bearable, 1, most)), "reg_covar": 0.02, "tol": 1e-2}
 
 
-def takes_sequences(model: str | GenerativeModel) -> bool:
-    """Return whether the examples of a model, or of a registered name, are sequences."""
-    kind = model_class(model) if isinstance(model, str) else type(model)
-    return getattr(kind, "takes_sequences", False)
+def check_examples(model: str | GenerativeModel, *kinds: Example) -> None:
+    """Refuse a model, or a registered name, none of whose examples are of these kinds."""
+    examples = traits_of(model).examples
+    if not set(kinds) & set(examples):
+        raise InvalidInputError(
+            f"Expected a model whose examples may be a {' or '.join(kinds)}. Received: "
+            f"model={model!r}, for which an example is a {' or '.join(examples)}."
+        )
 
 
 def make_model(
@@ -95,12 +99,12 @@ def train(
     if epochs is not None:
         checks.check_int(epochs, "epochs")
     arguments = {"batch_size": batch_size, "verbose": 0}
-    if isinstance(x, list) or isinstance(model, EMModel):
+    if isinstance(x, list) or model.traits.training == "em":
         model.fit(x if isinstance(x, list) else _noisy(x, noise, seed), epochs=epochs, **arguments)
         return model
     random = generator(seed)
     order, held_out = random.permutation(len(x)), 0
-    if model.likelihood.kind != "none" and len(x) * _VALIDATION >= _LEAST_VALIDATION_ROWS:
+    if model.traits.training != "adversarial" and len(x) * _VALIDATION >= _LEAST_VALIDATION_ROWS:
         held_out = int(len(x) * _VALIDATION)
     if epochs is None:
         steps = -(-(len(x) - held_out) // (batch_size or model.default_batch_size))

@@ -1,5 +1,6 @@
 """Expectation-maximisation as Keras `fit`: batches add statistics, the epoch ends in an M step."""
 
+import dataclasses
 from typing import Any
 
 import keras
@@ -99,6 +100,7 @@ class EMModel(DensityModel):
     algorithm, 1977.
     """
 
+    traits = dataclasses.replace(DensityModel.traits, training="em", context="no")
     default_epochs = 100
     default_batch_size = 4096
     default_steps_per_execution = 1
@@ -129,7 +131,7 @@ class EMModel(DensityModel):
     def _expect(self, x: tf.Tensor, *weight: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """Hook, in graph: log p(x) [n] and the batch's sums of sufficient statistics.
 
-        With `takes_sample_weight` it may get the rows' weights [n] beside.
+        It may get the rows' weights [n] beside.
         """
         raise NotImplementedError
 

@@ -1,5 +1,6 @@
 """HiddenMarkovModel: sequences of steps that depend on a hidden state, by Baum-Welch."""
 
+import dataclasses
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -95,9 +96,7 @@ class HiddenMarkovModel(TrainableChain):
     recognition, 1989.
     """
 
-    takes_missing = True
-    takes_scalars = True
-    takes_sequences = True
+    traits = dataclasses.replace(TrainableChain.traits, examples=("sequence",), missing_values=True)
 
     # Outside
 

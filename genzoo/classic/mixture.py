@@ -1,5 +1,6 @@
 """NormalMixture: what mixtures of normals share, however they are fitted."""
 
+import dataclasses
 import math
 from typing import Any
 
@@ -38,7 +39,7 @@ class NormalMixture(EMModel):
 
     default_batch_size = 8192
     default_steps_per_execution = 8
-    takes_missing = True
+    traits = dataclasses.replace(EMModel.traits, distribution=True, missing_values=True)
 
     def __init__(
         self,

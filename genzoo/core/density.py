@@ -1,5 +1,6 @@
 """DensityModel: models with a likelihood, exact or bounded."""
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -31,13 +32,13 @@ class DensityModel(GenerativeModel):
     Reference: Theis, van den Oord and Bethge, A note on the evaluation of generative models, 2016.
     """
 
-    is_bound = False
+    traits = dataclasses.replace(GenerativeModel.traits, likelihood="exact")
 
     @property
     def likelihood(self) -> Likelihood:
         integer = self.data_spec is not None and self.data_spec.is_integer
         return Likelihood(
-            kind="lower_bound" if integer or self.is_bound else "exact",
+            kind="lower_bound" if integer else self.traits.likelihood,
             unit="mass" if integer else "density",
         )
 

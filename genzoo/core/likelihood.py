@@ -3,6 +3,8 @@
 import dataclasses
 from typing import Literal
 
+from genzoo.core.traits import LikelihoodKind
+
 
 @dataclasses.dataclass(frozen=True)
 class Likelihood:
@@ -15,7 +17,7 @@ class Likelihood:
             one data set that were binarised differently do not compare.
     """
 
-    kind: Literal["exact", "lower_bound", "none"]
+    kind: LikelihoodKind
     unit: Literal["density", "mass"] | None
     binarization: Literal["threshold", "dynamic"] | None = None
 

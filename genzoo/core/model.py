@@ -182,7 +182,7 @@ class GenerativeModel(TrainableModel):
         Raises:
             NoDensityError: For real-valued data, whose density depends on their units.
         """
-        if self.likelihood.kind == "none":
+        if not self.traits.has_density:
             return self.log_prob(x, **arguments)
         self._check_fitted("bits_per_dim")
         if not self.likelihood.comparable_across_models:

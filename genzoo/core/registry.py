@@ -8,7 +8,8 @@ import keras
 
 from genzoo.core.checks import check_name, nearest
 from genzoo.core.config import VARIADIC, constructors
-from genzoo.core.errors import UnknownNameError
+from genzoo.core.errors import InvalidInputError, UnknownNameError
+from genzoo.core.traits import Traits
 
 _MODELS: dict[str, type] = {}
 
@@ -32,6 +33,30 @@ def models() -> list[str]:
 def model_class(name: str) -> type:
     """Return the class registered under `name`."""
     return _MODELS[check_name(name, _MODELS, "model")]
+
+
+def traits_of(model: Any) -> Traits:
+    """Return the traits of a model, of a class of models, or of a registered name.
+
+    Args:
+        model: A model, a class or a name of `genzoo.models()`.
+
+    Raises:
+        UnknownNameError: For a name that is not registered.
+        InvalidInputError: For anything else that is no model.
+
+    Example:
+
+    >>> traits_of("hidden_markov_model").examples
+    ('sequence',)
+    """
+    found = getattr(model_class(model) if isinstance(model, str) else model, "traits", None)
+    if not isinstance(found, Traits):
+        raise InvalidInputError(
+            "Expected the name of a model (see genzoo.models()) or a genzoo model. "
+            f"Received: model={model!r}"
+        )
+    return found
 
 
 def constructor_arguments(cls: type) -> dict[str, inspect.Parameter]:

@@ -35,6 +35,7 @@ from genzoo.core.replicas import lost_workers_told, replica_share
 from genzoo.core.sources import is_stream
 from genzoo.core.spec import DataSpec
 from genzoo.core.tracing import retraced_quietly
+from genzoo.core.traits import Example, Traits, is_image
 from genzoo.core.units import RunningMoments
 from genzoo.core.variables import (
     InCheckpoints,
@@ -191,23 +192,14 @@ class TrainableModel(InCheckpoints, Configured, keras.Model):
         name, dtype: As in Keras.
     """
 
+    traits = Traits()
     default_epochs = 1
     default_batch_size = 128
     default_learning_rate = 1e-3
     default_steps_per_execution = 8
     shuffles = True
-    mixed_precision = False
     # whether a step leaves nothing beside variables, so that a checkpoint may follow it
     saves_within_epochs = True
-    # whether NaN in x stands for a missing value
-    takes_missing = False
-    takes_sample_weight = True
-    # whether each row has a context of its own, not a set of rows another set
-    pairs_context = True
-    # whether an example may be a single number, event_shape=()
-    takes_scalars = False
-    # whether an example is a sequence of steps, event_shape the shape of one
-    takes_sequences = False
     # whether numbers of extreme size may be divided by a power of two before they are rounded
     rescales = True
 
@@ -232,10 +224,11 @@ class TrainableModel(InCheckpoints, Configured, keras.Model):
         _check_keras_arguments(name, dtype)
         # Keras would cast the data to a mixed policy's compute type, not only inside networks
         super().__init__(name=name, dtype=dtype, autocast=False)
-        mixed = ("mixed_bfloat16", "mixed_float16") if self.mixed_precision else ()
+        mixed = ("mixed_bfloat16", "mixed_float16") if self.traits.mixed_precision else ()
         policy = self.dtype_policy.name
         checks.check_choice(policy, ("float32", "float64", *mixed), "dtype")
-        scalar = self.takes_scalars and isinstance(event_shape, tuple) and not event_shape
+        scalar = isinstance(event_shape, tuple) and not event_shape
+        scalar = scalar and "sequence" in self.traits.examples
         self.event_shape = () if scalar else checks.check_shape(event_shape, "event_shape")
         self.levels = None if levels is None else checks.check_int(levels, "levels", minimum=2)
         self.context_dim = context_dim
@@ -256,6 +249,16 @@ class TrainableModel(InCheckpoints, Configured, keras.Model):
     def likelihood(self) -> Likelihood:
         """What `log_prob` of this model is."""
         return NO_LIKELIHOOD
+
+    @property
+    def example_kind(self) -> Example:
+        """What an example is: `"row"`, `"image"`, `"sequence"`, `"text"` or `"pair"`."""
+        return self.traits.example(self.event_shape)
+
+    @property
+    def on_images(self) -> bool:
+        """Whether what the model learns and draws are images."""
+        return self.example_kind in ("image", "pair")
 
     @property
     def context_size(self) -> int:
@@ -715,7 +718,7 @@ class TrainableModel(InCheckpoints, Configured, keras.Model):
         if moments.dtype is None:
             raise InvalidInputError("Expected data with at least one row. Received: an empty one.")
         # pixels mean something by their place between the ends of a range
-        pooled = len(self.event_shape) == 3
+        pooled = is_image(self.event_shape)
         return DataSpec.seen(
             moments, self.levels, self.float_dtype, pooled=pooled, rescale=self.rescales
         )
@@ -846,14 +849,14 @@ class TrainableModel(InCheckpoints, Configured, keras.Model):
             batch_size,
             steps,
             context_spec=self.context_spec,
-            missing=self.takes_missing,
-            weighted=self.takes_sample_weight,
+            missing=self.traits.missing_values,
+            weighted=self.traits.sample_weight,
             class_weight=class_weight,
             **options,
         )
 
     def _array_data(self, x, context) -> ArrayData:
-        rows = {"x": checks.check_array(x, self.event_shape, missing=self.takes_missing)}
+        rows = {"x": checks.check_array(x, self.event_shape, missing=self.traits.missing_values)}
         encoded = self.context_spec.check(context, len(rows["x"]), self._class_name())
         if encoded is not None:
             rows["context"] = encoded
@@ -868,7 +871,7 @@ class TrainableModel(InCheckpoints, Configured, keras.Model):
                 "Expected sample_weight or class_weight, not both. Received: both. Give "
                 "sample_weight times the weight of each row's class."
             )
-        if given and not self.takes_sample_weight:
+        if given and not self.traits.sample_weight:
             (name,) = given
             raise InvalidInputError(
                 f"Expected no {name}: {type(self).__name__} weighs all rows alike. "

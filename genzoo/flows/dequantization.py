@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from genzoo.core.spec import DataSpec
+from genzoo.core.traits import is_image
 from genzoo.steps import Chain, Coupling, Flatten, ImageCoupling, Logit, Permutation
 from genzoo.steps.base import sum_rows
 
@@ -30,7 +31,7 @@ class VariationalDequantizer(keras.layers.Layer):
     def __init__(self, event_shape: tuple[int, ...], *, seed: int | None = None, **arguments: Any):
         super().__init__(**arguments)
         self.event_shape = event_shape
-        self.is_image = len(event_shape) == 3
+        self.is_image = is_image(event_shape)
         size = int(np.prod(event_shape))
         halves = [("first", "second")[i % 2] for i in range(_NUM_COUPLINGS)]
         seeds = [None if seed is None else seed + 20 * i for i in range(_NUM_COUPLINGS)]

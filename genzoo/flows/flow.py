@@ -1,5 +1,6 @@
 """Flow: a base distribution carried to the data by a list of steps."""
 
+import dataclasses
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -72,6 +73,7 @@ class Flow(LatentModel, DensityModel):
     2021.
     """
 
+    traits = dataclasses.replace(DensityModel.traits, distribution=True)
     image_preprocessing = "logit"
     registered_name = "flow"
 

@@ -1,11 +1,13 @@
 """Glow: actnorm, invertible 1 x 1 convolutions and couplings."""
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from typing import Any
 
 from genzoo.core.checks import check_choice, check_int, check_units
 from genzoo.core.registry import register
+from genzoo.core.traits import is_image
 from genzoo.flows.flow import Flow
 from genzoo.flows.stacks import check_levels, glow_step, refuse_one_feature
 from genzoo.steps import (
@@ -55,7 +57,7 @@ class Glow(Flow):
     Reference: Kingma and Dhariwal, Glow: generative flow with invertible 1x1 convolutions, 2018.
     """
 
-    mixed_precision = True
+    traits = dataclasses.replace(Flow.traits, mixed_precision=True)
     image_preprocessing = "glow"
 
     def __init__(
@@ -77,7 +79,7 @@ class Glow(Flow):
         self.filters = check_int(filters, "filters")
         self.hidden_units = check_units(hidden_units)
         self.activation = activation
-        if len(self.event_shape) == 3:
+        if is_image(self.event_shape):
             # convolutions take long enough for a step at a time
             self.default_steps_per_execution = 1
             levels = check_levels(self.event_shape, self.num_levels, least_side=2, squeezes=1)

@@ -1,5 +1,6 @@
 """NICE: additive couplings and a diagonal scale."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -36,7 +37,7 @@ class NICE(Flow):
     Reference: Dinh, Krueger and Bengio, NICE: non-linear independent components estimation, 2015.
     """
 
-    mixed_precision = True
+    traits = dataclasses.replace(Flow.traits, mixed_precision=True)
 
     def __init__(
         self,

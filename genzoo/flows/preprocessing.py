@@ -1,6 +1,7 @@
 """Steps at the data end, by name."""
 
 from genzoo.core import checks
+from genzoo.core.traits import is_image
 from genzoo.steps import Center, FlowStep, Logit, PixelScale, Standardize
 
 # margin of the logit by the protocol's name; None is the model's own
@@ -22,7 +23,7 @@ def preprocessing_steps(
     """
     checks.check_choice(kind, PREPROCESSING, "preprocessing")
     if kind == "auto":
-        kind = images if len(event_shape) == 3 else "standardize"
+        kind = images if is_image(event_shape) else "standardize"
     if kind == "standardize":
         return [Standardize(dtype=dtype)]
     if kind == "glow":

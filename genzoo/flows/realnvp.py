@@ -1,10 +1,12 @@
 """RealNVP: affine couplings."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 from genzoo.core.checks import check_choice, check_int, check_units
 from genzoo.core.registry import register
+from genzoo.core.traits import is_image
 from genzoo.flows.flow import Flow
 from genzoo.flows.stacks import PERMUTATIONS, check_levels, coupling_stack, half
 from genzoo.steps import FactorOut, Flatten, ImageCoupling, Squeeze
@@ -48,7 +50,7 @@ class RealNVP(Flow):
     Reference: Dinh, Sohl-Dickstein and Bengio, Density estimation using Real NVP, 2017.
     """
 
-    mixed_precision = True
+    traits = dataclasses.replace(Flow.traits, mixed_precision=True)
 
     def __init__(
         self,
@@ -73,7 +75,7 @@ class RealNVP(Flow):
         self.filters = check_int(filters, "filters")
         self.num_blocks = check_int(num_blocks, "num_blocks", minimum=0)
         self.activation = activation
-        if len(self.event_shape) == 3:
+        if is_image(self.event_shape):
             # convolutions take long enough for a step at a time
             self.default_steps_per_execution = 1
             levels = check_levels(self.event_shape, self.num_levels, least_side=4, squeezes=0)

@@ -1,5 +1,6 @@
 """AdversarialModel: what models of a generator and a discriminator have in common."""
 
+import dataclasses
 from typing import Any
 
 import keras
@@ -21,6 +22,7 @@ class AdversarialModel(GenerativeModel):
     `_name_metrics`, and implements `_generator_side` and `_discriminator_side`.
     """
 
+    traits = dataclasses.replace(GenerativeModel.traits, training="adversarial")
     default_betas = (0.5, 0.999)
 
     def _set_loss(self, loss: str, label_smoothing: float = 0.0) -> None:
@@ -46,12 +48,12 @@ class AdversarialModel(GenerativeModel):
     @property
     def default_learning_rate(self) -> float:
         # the rate for images finds the modes of a table in no reasonable time
-        return 2e-4 if len(self.event_shape) == 3 else 1e-3
+        return 2e-4 if self.on_images else 1e-3
 
     @property
     def default_steps_per_execution(self) -> int:
         # a loop over steps slows convolutions
-        return 1 if len(self.event_shape) == 3 else 8
+        return 1 if self.on_images else 8
 
     def _default_optimizer(self):
         beta_1, beta_2 = self.default_betas

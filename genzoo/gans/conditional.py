@@ -1,5 +1,6 @@
 """GANs that generate what a label or a vector asks for."""
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,8 @@ class ConditionalGAN(GAN):
     Reference: Mirza and Osindero, Conditional generative adversarial nets, 2014; Miyato and Koyama,
     cGANs with projection discriminator, 2018.
     """
+
+    traits = dataclasses.replace(GAN.traits, context="must")
 
     def __init__(
         self,

@@ -1,5 +1,6 @@
 """CycleGAN: translation learned without pairs."""
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -51,9 +52,8 @@ class CycleGAN(Translation):
     networks, 2017.
     """
 
-    pairs_context = False
-    # of which of the two sets, without pairs?
-    takes_sample_weight = False
+    # a weight would be of which of the two sets?
+    traits = dataclasses.replace(Translation.traits, paired_context=False, sample_weight=False)
 
     def __init__(
         self,

@@ -1,5 +1,6 @@
 """GANs of convolutions."""
 
+import dataclasses
 from typing import Any
 
 from genzoo.core.registry import register
@@ -25,6 +26,8 @@ class DCGAN(GAN):
     Reference: Radford, Metz and Chintala, Unsupervised representation learning with deep
     convolutional generative adversarial networks, 2016.
     """
+
+    traits = dataclasses.replace(GAN.traits, examples=("image",))
 
     def __init__(
         self,

@@ -116,7 +116,7 @@ class GAN(InvertedModel, AdversarialModel):
         **model_arguments: Any,
     ):
         super().__init__(event_shape, **model_arguments)
-        images = len(self.event_shape) == 3
+        images = self.on_images
         if latent_dim is None:
             latent_dim = 32 if images else min(max(self.event_size, 2), 32)
         if generator_units is None:
@@ -173,7 +173,7 @@ class GAN(InvertedModel, AdversarialModel):
     def _check_combination(self):
         for name in self.augmentation:
             checks.check_choice(name, AUGMENTATIONS, "augmentation")
-        if self.augmentation and len(self.event_shape) != 3:
+        if self.augmentation and not self.on_images:
             raise InvalidInputError(
                 "Expected augmentation with images (height, width, channels) alone. Received: "
                 f"augmentation={self.augmentation}, event_shape={self.event_shape}"
@@ -238,7 +238,7 @@ class GAN(InvertedModel, AdversarialModel):
     def _dropout(self, side: str, on_images: float) -> float:
         given = getattr(self, f"{side}_dropout")
         if given is None:
-            return on_images if len(self.event_shape) == 3 else 0.0
+            return on_images if self.on_images else 0.0
         return checks.check_part(given, f"{side}_dropout")
 
     def _generator_side(self):

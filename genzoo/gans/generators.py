@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from genzoo.core.random import RowNoise
+from genzoo.core.traits import is_image
 from genzoo.gans.sequential import CONV_SPREAD, Blocks, choose, scales
 from genzoo.nets import Dense, OwnDecoder, TransposedConv, make_normalization
 
@@ -46,7 +47,7 @@ class MLPGenerator(Blocks):
                 dropout=dropout,
             )
             width = units
-        end = "tanh" if len(self.event_shape) == 3 else None
+        end = "tanh" if is_image(self.event_shape) else None
         self._add(Dense, width, int(np.prod(event_shape)), activation=end)
         self.built = True
 

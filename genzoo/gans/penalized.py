@@ -62,7 +62,7 @@ class WGANGP(GAN):
     @property
     def default_learning_rate(self) -> float:
         # the paper's on images
-        return 1e-4 if len(self.event_shape) == 3 else super().default_learning_rate
+        return 1e-4 if self.on_images else super().default_learning_rate
 
 
 @register("dragan")

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from genzoo.core.spec import DataSpec
+from genzoo.core.traits import is_image
 from genzoo.core.units import RunningMoments
 
 
@@ -19,7 +20,7 @@ class Scaling(keras.layers.Layer):
 
     def __init__(self, event_shape: tuple[int, ...], **layer_arguments):
         super().__init__(**layer_arguments)
-        self.bounded = len(event_shape) == 3
+        self.bounded = is_image(event_shape)
         shape = () if self.bounded else event_shape
         self.center, self.spread = (
             self.add_weight(

@@ -6,6 +6,7 @@ import keras
 
 from genzoo.core.checks import check_choice
 from genzoo.core.errors import InvalidInputError
+from genzoo.core.traits import is_image
 from genzoo.nets import Block, halved_sizes
 
 NETWORKS = ("mlp", "conv", "auto")
@@ -44,8 +45,8 @@ def scales(event_shape, filters: int) -> tuple[list[tuple[int, int]], list[int]]
 def choose(network: str, name: str, event_shape) -> str:
     """Return the network that `"auto"` stands for, checked."""
     if check_choice(network, NETWORKS, name) == "auto":
-        return "conv" if len(event_shape) == 3 else "mlp"
-    if network == "conv" and len(event_shape) != 3:
+        return "conv" if is_image(event_shape) else "mlp"
+    if network == "conv" and not is_image(event_shape):
         raise InvalidInputError(
             "Expected images (height, width, channels) for convolutional networks. Received: "
             f"event_shape={event_shape}, {name}='conv'. Use {name}='mlp' for vectors."

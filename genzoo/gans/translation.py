@@ -1,5 +1,6 @@
 """Translation: what models from image to image have in common."""
 
+import dataclasses
 from typing import Any
 
 import keras
@@ -12,6 +13,7 @@ from genzoo.core.checks import check_array
 from genzoo.core.errors import InvalidInputError
 from genzoo.core.random import make_seed
 from genzoo.core.spec import DataSpec
+from genzoo.core.traits import is_image
 from genzoo.gans.adversarial import AdversarialModel
 from genzoo.gans.images import ImageContext
 from genzoo.gans.scaling import Scaling
@@ -32,6 +34,7 @@ class Translation(AdversarialModel):
         **model_arguments: `levels` (of y), `seed`, `name`, `dtype`; see `TrainableModel`.
     """
 
+    traits = dataclasses.replace(AdversarialModel.traits, examples=("pair",), context="must")
     default_batch_size = 16
 
     def __init__(
@@ -47,7 +50,7 @@ class Translation(AdversarialModel):
         if source_shape is not None:
             self.source_shape = checks.check_shape(source_shape, "source_shape")
         self._source = self.source_shape or self.event_shape
-        if len(self.event_shape) != 3 or self._source[:2] != self.event_shape[:2]:
+        if not is_image(self.event_shape) or self._source[:2] != self.event_shape[:2]:
             raise InvalidInputError(
                 "Expected images (height, width, channels), x and y of the same height and width. "
                 f"Received: event_shape={self.event_shape}, source_shape={self.source_shape}. "

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from genzoo.core.checks import check_int
 from genzoo.core.errors import InvalidInputError
+from genzoo.core.traits import is_image
 from genzoo.nets.event import EventNet
 
 _SMALLEST_SIDE = 4
@@ -70,7 +71,7 @@ class _ConvolutionalNet(EventNet):
 
     def __init__(self, event_shape, vector_dim, filters, num_blocks=0, **arguments: Any):
         super().__init__(event_shape, vector_dim, **arguments)
-        if len(self.event_shape) != 3:
+        if not is_image(self.event_shape):
             raise InvalidInputError(
                 "Expected images (height, width, channels) for convolutional networks. Received: "
                 f"event_shape={self.event_shape}. Use encoder='mlp' and decoder='mlp' for vectors."

@@ -6,6 +6,7 @@ import numpy as np
 
 from genzoo.core.checks import check_int
 from genzoo.core.errors import InvalidInputError
+from genzoo.core.traits import HasStates, Reconstructs
 from genzoo.plotting.axes import own_axes
 from genzoo.plotting.samples import image_grid
 
@@ -78,7 +79,7 @@ def reconstructions(model: Any, x: Any, *, context: Any = None, ax: Any = None) 
     Raises:
         InvalidInputError: For a model without `reconstruct`.
     """
-    if not hasattr(model, "reconstruct") or len(model.event_shape) != 3:
+    if not isinstance(model, Reconstructs) or not model.on_images:
         raise InvalidInputError(
             "Expected a model on images that reconstructs, such as a VAE. Received: "
             f"{type(model).__name__} with event_shape={model.event_shape}"
@@ -97,9 +98,17 @@ def states(model: Any, x: Any, *, ax: Any = None) -> Any:
 
     Returns:
         The axes.
+
+    Raises:
+        InvalidInputError: For a model without states.
     """
     from matplotlib.colors import hsv_to_rgb
 
+    if not isinstance(model, HasStates):
+        raise InvalidInputError(
+            "Expected a model of sequences with states, such as HiddenMarkovModel. "
+            f"Received: a {type(model).__name__}"
+        )
     x = np.asarray(x)
     path = np.asarray(model.decode(x[None]))[0]
     ax = own_axes(ax, (9.0, 3.0))

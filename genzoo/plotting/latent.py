@@ -7,6 +7,7 @@ import numpy as np
 from genzoo.core.checks import check_int
 from genzoo.core.errors import InvalidInputError
 from genzoo.core.latent import path_between
+from genzoo.core.traits import HasLatentSpace
 from genzoo.plotting.samples import image_grid
 
 _GRID_DRAWS = 10_000
@@ -30,8 +31,8 @@ def manifold(model: Any, *, columns: int = 20, context: Any = None, ax: Any = No
     Raises:
         InvalidInputError: For a model without such a latent space.
     """
-    shape = getattr(model, "latent_shape", None)
-    if shape != (2,) or len(model.event_shape) != 3:
+    shape = model.latent_shape if isinstance(model, HasLatentSpace) else None
+    if shape != (2,) or not model.on_images:
         raise InvalidInputError(
             "Expected a model on images with a latent space of 2 dimensions. Received: "
             f"{type(model).__name__} with latent_shape={shape}, event_shape={model.event_shape}"
@@ -71,13 +72,12 @@ def interpolations(
     Raises:
         InvalidInputError: For a model without a latent space, or of other data than images.
     """
-    shape = getattr(model, "latent_shape", None)
-    if shape is None or len(model.event_shape) != 3:
+    if not isinstance(model, HasLatentSpace) or not model.on_images:
         raise InvalidInputError(
             "Expected a model on images with a latent space. Received: "
             f"{type(model).__name__} with event_shape={model.event_shape}"
         )
     rows = check_int(rows, "rows")
     start, end = np.split(model.sample_latent(2 * rows, context=context, seed=seed), 2)
-    points = path_between(start, end, columns, path).reshape(-1, *shape)
+    points = path_between(start, end, columns, path).reshape(-1, *model.latent_shape)
     return image_grid(model.decode(points, context=context), columns=columns, ax=ax)

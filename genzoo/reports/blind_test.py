@@ -8,6 +8,7 @@ import numpy as np
 
 from genzoo.core.checks import check_int, check_seed
 from genzoo.core.errors import InvalidInputError
+from genzoo.core.traits import is_picture
 from genzoo.reports.page import page, paragraph, png
 
 _STYLE = """
@@ -104,7 +105,7 @@ def blind_test(model: Any, data: Any, *, num_images: int = 40, seed: int = 0) ->
     True
     """
     half = check_int(num_images, "num_images", minimum=2) // 2
-    if len(model.event_shape) != 3 or model.event_shape[2] not in (1, 3):
+    if not (model.on_images and is_picture(model.event_shape)):
         raise InvalidInputError(
             "Expected a model on images of 1 or 3 channels. Received: "
             f"{type(model).__name__} with event_shape={model.event_shape}"

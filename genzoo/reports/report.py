@@ -7,6 +7,7 @@ import numpy as np
 
 from genzoo import metrics, plotting
 from genzoo.core.checks import check_seed
+from genzoo.core.traits import HasLatentSpace, HasStates, Reconstructs
 from genzoo.reports.page import page, paragraph, picture, section, table
 
 _ROWS = 1000
@@ -108,7 +109,7 @@ def _figures(model, data, samples, n, context, of_training) -> str:
             "in another way do not compare."
         )
     rows = []
-    if likelihood.kind != "none":
+    if model.traits.has_density:
         for name, x, labels in (
             ("test", data.x_test[:n], context),
             ("training", data.x_train[:n], of_training),
@@ -211,23 +212,22 @@ def _comparable(rows) -> np.ndarray:
 
 def _inside(model, data, context) -> str:
     parts = []
-    in_plane = model.event_shape == (2,) and not model.takes_sequences
+    in_plane = model.event_shape == (2,) and model.example_kind == "row"
     points = _comparable(data.x_test[:_ROWS]) if in_plane else ()
-    if len(points) and model.likelihood.kind != "none" and context is None:
+    if len(points) and model.traits.has_density and context is None:
         drawn = plotting.density(model, points)
         parts.append(picture(drawn, "Log-density, with test points."))
-    if hasattr(model, "num_states"):
+    if isinstance(model, HasStates):
         drawn = plotting.states(model, data.x_test[0])
         parts.append(picture(drawn, "A test sequence, and the likeliest states of its steps."))
-    latent = getattr(model, "latent_shape", None)
-    if len(model.event_shape) == 3 and latent is not None and context is None:
+    if model.on_images and isinstance(model, HasLatentSpace) and context is None:
         drawn = plotting.interpolations(model, rows=6)
         parts.append(
             picture(drawn, "Ways between points of the latent space, drawn as samples are.")
         )
-        if latent == (2,):
+        if model.latent_shape == (2,):
             parts.append(picture(plotting.manifold(model), "What the latent plane decodes to."))
-        if hasattr(model, "reconstruct"):
+        if isinstance(model, Reconstructs):
             drawn = plotting.reconstructions(model, data.x_test[:10])
             parts.append(picture(drawn, "Test images, and below each what the model makes of it."))
     return section("Inside", *parts) if parts else ""

@@ -8,6 +8,7 @@ import keras
 
 from genzoo.core.checks import check_int
 from genzoo.core.errors import InvalidInputError
+from genzoo.core.traits import WeighsDivergence
 
 
 class StopOnSignal(keras.callbacks.Callback):
@@ -111,7 +112,7 @@ class KLWarmup(keras.callbacks.Callback):
         self._reached = 0.0
 
     def on_train_begin(self, logs=None):
-        if not hasattr(self.model, "kl_weight"):
+        if not isinstance(self.model, WeighsDivergence):
             raise InvalidInputError(
                 "Expected KLWarmup with a VAE. "
                 f"Received: a {type(self.model).__name__}, which has no KL divergence to weigh."

@@ -13,6 +13,7 @@ import numpy as np
 from genzoo.core import checks
 from genzoo.core.errors import CollapseWarning, InvalidInputError, OutputExistsError
 from genzoo.core.replicas import in_cluster, is_chief
+from genzoo.core.traits import is_picture
 from genzoo.metrics.coverage import density_and_coverage
 from genzoo.metrics.features import ValueFeatures
 from genzoo.plotting.samples import image_grid
@@ -84,7 +85,7 @@ class SampleGrid(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         shape = self.model.event_shape
-        if len(shape) != 3 or shape[2] not in (1, 3):
+        if not is_picture(shape):
             raise InvalidInputError(
                 "Expected a model on images of 1 or 3 channels with SampleGrid. Received: "
                 f"{type(self.model).__name__} with event_shape={shape}"

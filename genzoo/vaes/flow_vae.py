@@ -89,7 +89,7 @@ class FlowVAE(TwoPhaseTraining, VAE):
         return self if self.joint else self.flow
 
     def _make_flow(self):
-        is_image, dtype = len(self.event_shape) == 3, self.variable_dtype
+        is_image, dtype = self.on_images, self.variable_dtype
         if not is_image and len(self.event_shape) != 1:
             raise InvalidInputError(
                 "Expected images (height, width, channels) or vectors. "

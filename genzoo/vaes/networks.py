@@ -3,6 +3,7 @@
 from typing import Any
 
 from genzoo.core.checks import check_choice
+from genzoo.core.traits import is_image
 from genzoo.nets import (
     ConvDecoder,
     ConvEncoder,
@@ -38,7 +39,7 @@ def make_decoder(decoder: Any, event_shape, vector_dim, **arguments: Any):
 def _choose(network, name, event_shape, arguments):
     """Return the network, hidden units, the arguments of convolutions, and those of all."""
     if isinstance(network, str) and check_choice(network, NETWORKS, name) == "auto":
-        network = "conv" if len(event_shape) == 3 else "mlp"
+        network = "conv" if is_image(event_shape) else "mlp"
     shared = dict(arguments)
     units = shared.pop("hidden_units")
     extra = {"filters": shared.pop("filters"), "num_blocks": shared.pop("num_blocks")}

@@ -1,5 +1,6 @@
 """VAE: a latent-variable model with an amortised posterior."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -90,8 +91,9 @@ class VAE(LatentModel, DensityModel):
     Reference: Kingma and Welling, Auto-encoding variational Bayes, 2014.
     """
 
-    is_bound = True
-    mixed_precision = True
+    traits = dataclasses.replace(
+        DensityModel.traits, likelihood="lower_bound", mixed_precision=True
+    )
 
     def __init__(
         self,
