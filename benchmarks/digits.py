@@ -8,7 +8,6 @@ mixtures are fitted to x + u and scored at x + u; all figures are upper bounds i
 
 import time
 
-import keras
 import numpy as np
 from sklearn.mixture import GaussianMixture
 
@@ -36,11 +35,7 @@ def ours(data, name: str, seed: int, **options) -> float:
     if name == "gaussian_mixture":
         model.fit(data.x_train, verbose=0)
         return float(model.bits_per_dim(data.x_test).mean())
-    callbacks = [
-        keras.callbacks.EarlyStopping(patience=20, restore_best_weights=True),
-        keras.callbacks.ReduceLROnPlateau(factor=0.5, patience=6),
-    ]
-    model.fit(data.x_train, epochs=200, validation_split=0.1, callbacks=callbacks, verbose=0)
+    genzoo.training.train(model, data.x_train, verbose=0)
     num_samples = 100 if name == "vae" else 1
     return float(model.bits_per_dim(data.x_test, num_samples=num_samples).mean())
 

@@ -26,11 +26,11 @@ MAY_IMPORT = {
     "gans": {"core", "nets"},
     "classic": {"core", "nets"},
     "data": {"core"},
-    "training": {"core", "metrics", "plotting"},
+    "training": {"core", "data", "metrics", "plotting"},
     "metrics": {"core", "data"},
     "plotting": {"core"},
     "reports": {"core", "metrics", "plotting"},
-    "applications": {"core", "classic", "data", "metrics"},
+    "applications": {"core", "classic", "data", "metrics", "training"},
 }
 
 

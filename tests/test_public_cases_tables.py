@@ -293,7 +293,7 @@ def test_contamination_takes_effect_after_fit():
 
 @pytest.mark.parametrize("name", ["flow_vae", "two_stage_vae"])
 def test_applications_train_models_of_two_phases(name, monkeypatch):
-    from genzoo.applications.training import train
+    from genzoo.applications.models import train
     from genzoo.core.registry import build
 
     model = build(name, event_shape=(2,), latent_dim=2, hidden_units=(4,), seed=0)

@@ -10,6 +10,7 @@ import weakref
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 
@@ -238,3 +239,186 @@ def test_every_iterator_that_steps_read_reaches_the_keeper(digits, two_devices, 
     # one an epoch of training, and one or more of validation
     assert len(seen) >= 4
     assert all(keeper._iterator is None for keeper in model._iterators.values())
+
+
+# The recipe
+
+
+def small(event_shape=(2,), **arguments):
+    return genzoo.NICE(event_shape, num_couplings=2, hidden_units=(8,), seed=0, **arguments)
+
+
+def test_the_recipe_stops_early_with_the_best_weights():
+    x = genzoo.data.toy("moons", 200, seed=0).astype("float32")
+    model = small()
+    model.compile(keras.optimizers.Adam(0.1))
+    rates = []
+    watch = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: rates.append(float(model.optimizer.learning_rate))
+    )
+    result = genzoo.training.train(model, x, patience=3, callbacks=watch, verbose=0)
+    losses = result.history["val_loss"]
+    assert result.stopped_early
+    assert result.epochs == len(losses) == len(result.epoch_seconds) < 200
+    assert result.best_epoch == int(np.argmin(losses)) + 1 == result.epochs - 3
+    assert 0 < sum(result.epoch_seconds) <= result.seconds
+    # the last tenth is held out, and the model has the weights that were best there
+    assert -model.score(x[180:]) == pytest.approx(min(losses), rel=1e-5)
+    # halved after a third of the patience
+    assert len(set(rates)) > 1
+    again = genzoo.training.train(small(), x, patience=3, reduce_lr=False, epochs=3, verbose=0)
+    assert again.epochs == 3 and not again.stopped_early
+
+
+def test_the_recipe_is_what_fit_makes_of_its_parts():
+    x = genzoo.data.toy("moons", 200, seed=0).astype("float32")
+    stop = keras.callbacks.EarlyStopping(patience=4, restore_best_weights=True)
+    slow = keras.callbacks.ReduceLROnPlateau(factor=0.5, patience=1)
+    by_hand, by_recipe = small(), small()
+    history = by_hand.fit(x, epochs=8, validation_split=0.1, callbacks=[stop, slow], verbose=0)
+    result = genzoo.training.train(by_recipe, x, epochs=8, patience=4, verbose=0)
+    for name, values in history.history.items():
+        np.testing.assert_array_equal(values, result.history[name], err_msg=name)
+    for a, b in zip(by_hand.weights, by_recipe.weights, strict=True):
+        np.testing.assert_array_equal(np.array(a), np.array(b))
+
+
+def test_a_seed_draws_the_rows_that_are_held_out():
+    # in the order of their classes, of which the last rows are one
+    x = np.repeat([[-5.0, 0.0], [5.0, 0.0]], 100, axis=0) + genzoo.data.toy("moons", 200, seed=0)
+    labels = np.repeat([0, 1], 100)
+    order = np.random.default_rng(3).permutation(200)
+    held, kept = order[:20], order[20:]
+    by_hand, by_recipe = small(num_classes=2), small(num_classes=2)
+    history = by_hand.fit(
+        x[kept], labels[kept], validation_data=(x[held], labels[held]), epochs=2, verbose=0
+    )
+    result = genzoo.training.train(by_recipe, (x, labels), epochs=2, seed=3, verbose=0)
+    assert result.history["val_loss"] == history.history["val_loss"]
+    weighed = genzoo.training.train(
+        small(num_classes=2), (x, labels), epochs=2, seed=3, sample_weight=np.ones(200), verbose=0
+    )
+    np.testing.assert_allclose(weighed.history["val_loss"], result.history["val_loss"], rtol=1e-5)
+
+
+def test_the_recipe_takes_all_kinds_of_data(digits):
+    data = genzoo.data.load("moons", seed=0)
+    stream = tf.data.Dataset.from_tensor_slices(data.x_train).batch(64)
+    table = pd.DataFrame(data.x_train)
+    for given, more in (
+        (data, {}),
+        (table, {"seed": 0}),
+        (list(data.x_train), {"seed": 0}),
+        (stream, {"validation_data": data.x_test}),
+    ):
+        result = genzoo.training.train(small(), given, epochs=2, verbose=0, **more)
+        assert len(result.history["val_loss"]) == 2
+    model = small((8, 8, 1), num_classes=10)
+    genzoo.training.train(model, digits, epochs=1, verbose=0)
+    kept = int(0.9 * len(digits.y_train))
+    assert model.class_counts == np.bincount(digits.y_train[:kept]).tolist()
+    without = genzoo.training.train(small(), stream, validation_split=0, epochs=2, verbose=0)
+    assert without.best_epoch is None and without.epochs == 2
+    walks = [np.random.default_rng(i).normal(size=(9, 1)) for i in range(20)]
+    chain = genzoo.HiddenMarkovModel((1,), num_states=2, seed=0)
+    assert genzoo.training.train(chain, walks, epochs=3, verbose=0).best_epoch
+
+
+def test_a_run_of_the_recipe_goes_on_where_it_was(tmp_path):
+    x = genzoo.data.toy("moons", 200, seed=0).astype("float32")
+
+    def run(folder, epochs, *callbacks, **arguments):
+        model = small()
+        result = genzoo.training.train(
+            model, x, epochs=epochs, output=folder, checkpoint_every=0, callbacks=list(callbacks),
+            verbose=0, **arguments,
+        )  # fmt: skip
+        return model, result
+
+    whole, of_whole = run(tmp_path / "whole", 6)
+    with pytest.raises(_Killed):
+        run(tmp_path / "killed", 6, _Kill(3))
+    with pytest.raises(genzoo.GenzooError, match="resume=True"):
+        run(tmp_path / "killed", 6)
+    resumed, of_resumed = run(tmp_path / "killed", 6, resume=True)
+    assert of_resumed.history == of_whole.history
+    assert len(of_resumed.epoch_seconds) == 6
+    for a, b in zip(whole.weights, resumed.weights, strict=True):
+        np.testing.assert_array_equal(np.array(a), np.array(b))
+    _, anew = run(tmp_path / "killed", 2, overwrite=True)
+    assert anew.epochs == 2
+    assert anew.history["loss"] == of_whole.history["loss"][:2]
+
+
+def test_adversarial_models_train_for_all_epochs_and_show_what_they_make(digits, tmp_path):
+    model = tiny("dcgan")
+    with pytest.raises(genzoo.GenzooError, match="Expected pictures=True with an output"):
+        genzoo.training.train(model, digits, pictures=True)
+    result = genzoo.training.train(
+        model, digits.x_train[:128], epochs=3, output=tmp_path / "run", pictures=True, verbose=0
+    )
+    assert result.epochs == 3 and not result.stopped_early and result.best_epoch is None
+    assert "coverage" in result.history and "val_generator_loss" not in result.history
+    assert (tmp_path / "run" / "progress" / "epoch_0003.png").exists()
+
+
+def test_pairs_of_a_data_set_are_turned_from_the_context(tmp_path):
+    images = genzoo.data.load("digits", seed=0).x_train[:40]
+    colours = np.repeat(16 - images, 3, axis=3)
+    np.savez(tmp_path / "pairs.npz", x=images, context=colours)
+    data = genzoo.data.load(tmp_path / "pairs.npz", seed=0)
+    model = tiny("pix2pix", source_shape=(8, 8, 3))
+    genzoo.training.train(model, data, epochs=1, verbose=0)
+    assert model.translate(data.context_test).shape == data.x_test.shape
+    again = tiny("pix2pix", source_shape=(8, 8, 3))
+    genzoo.training.train(again, (data.context_train, data.x_train), epochs=1, verbose=0)
+    np.testing.assert_array_equal(
+        model.translate(data.context_test), again.translate(data.context_test)
+    )
+
+
+def test_what_the_recipe_does_not_take_is_refused(tmp_path):
+    x = genzoo.data.toy("moons", 100, seed=0)
+    stream = tf.data.Dataset.from_tensor_slices(x).batch(10)
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "letter.txt").write_text("dear")
+    wrong = {
+        "a genzoo model": lambda: genzoo.training.train(keras.Sequential(), x),
+        "model='nice'": lambda: genzoo.training.train("nice", x),
+        "model=<class": lambda: genzoo.training.train(genzoo.NICE, x),
+        "a tuple of 3": lambda: genzoo.training.train(small(), (x, None, x)),
+        "validation_split=2": lambda: genzoo.training.train(small(), x, validation_split=2),
+        "validation_split=1.0": lambda: genzoo.training.train(small(), x, validation_split=1.0),
+        "validation_split=0.001": lambda: genzoo.training.train(
+            small(), x, validation_split=0.001, seed=0
+        ),
+        "not both": lambda: genzoo.training.train(
+            small(), x, validation_split=0.5, validation_data=x
+        ),
+        "patience=-1": lambda: genzoo.training.train(small(), x, patience=-1),
+        "epochs=0": lambda: genzoo.training.train(small(), x, epochs=0),
+        "on_nan='ignore'": lambda: genzoo.training.train(small(), x, on_nan="ignore"),
+        "reduce_lr=0.5": lambda: genzoo.training.train(small(), x, reduce_lr=0.5),
+        "validation_data beside": lambda: genzoo.training.train(small(), stream),
+        "Leave the seed out": lambda: genzoo.training.train(
+            small(), stream, validation_data=x, seed=0
+        ),
+        "seed='a'": lambda: genzoo.training.train(small(), x, seed="a"),
+        "kept', which exists": lambda: genzoo.training.train(small(), x, output=tmp_path / "kept"),
+        "Did you mean 'callbacks'": lambda: genzoo.training.train(small(), x, calbacks=[]),
+        "on images": lambda: genzoo.training.train(
+            small(), x, output=tmp_path / "new", pictures=True
+        ),
+        "NaN in row 0": lambda: genzoo.training.train(
+            small(), x * np.nan, output=tmp_path / "new", verbose=0
+        ),
+    }
+    for message, call in wrong.items():
+        with pytest.raises(genzoo.GenzooError, match=message):
+            call()
+            pytest.fail(f"passed: {message}")
+    assert not (tmp_path / "new").exists()
+    assert (tmp_path / "kept" / "letter.txt").read_text() == "dear"
+    # what lies beside a run stays
+    genzoo.training.train(small(), x, epochs=1, output=tmp_path / "kept", overwrite=True, verbose=0)
+    assert (tmp_path / "kept" / "letter.txt").exists()

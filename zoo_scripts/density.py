@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     import genzoo
-    from genzoo.applications.training import make_model, train
+    from genzoo.applications.models import make_model, train
     from genzoo.core.errors import InvalidInputError
 
     output = output_folder(arguments, "density")

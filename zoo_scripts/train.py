@@ -38,7 +38,6 @@ import os
 import re
 import shutil
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -62,10 +61,9 @@ from zoo_scripts.common import (
     training_output,
 )
 
-_PROGRESS = "progress"
 # the last state of training, inside the output, so that a run can be made longer
 _TRAINING = "training"
-_CHECKPOINTS, _RUN = "checkpoints", "run.json"
+_RUN = "run.json"
 _EPOCHS = 200
 # why training ended
 _STOPPED, _ALL = "stopped early", "all epochs"
@@ -148,7 +146,7 @@ def run(arguments: argparse.Namespace) -> int:
         f"test examples of shape {data.event_shape}; {model.count_params():,} weights; "
         f"output {output}"
     )
-    history, seconds, ended = _fit(model, data, context, unfinished, described, arguments)
+    result, ended = _fit(model, data, unfinished, described, arguments)
     interrupted = ended == "interrupted"
     metrics = {
         "model": arguments.model,
@@ -156,8 +154,8 @@ def run(arguments: argparse.Namespace) -> int:
         "data_options": data_options(arguments),
         "columns": [vars(column) for column in data.columns],
         **_scores(model, data, context),
-        "seconds_training": round(seconds, 2),
-        "epochs": max(map(len, history.values()), default=0),
+        "seconds_training": round(result.seconds, 2),
+        "epochs": result.epochs,
         "peak_memory_mib": _peak_memory(),
         "interrupted": interrupted,
         "ended": ended,
@@ -167,7 +165,7 @@ def run(arguments: argparse.Namespace) -> int:
         "command": arguments.command_line,
         "versions": _versions(),
         "devices": strategy.num_replicas_in_sync,
-        "history": history,
+        "history": result.history,
     }
     if is_chief(strategy):
         _write(model, data, context[1], metrics, unfinished, output, arguments)
@@ -314,117 +312,51 @@ def _goes_on(output: Path, arguments) -> bool:
     return True
 
 
-def _shown(model, context, n: int) -> tuple[int, Any]:
-    """Return how many samples to show, up to `n`, and their context: all classes, or test rows."""
-    import numpy as np
-
-    if context is None:
-        return n, None
-    if model.num_classes is not None:
-        return n, np.arange(n) % model.num_classes
-    return min(n, len(context)), context[:n]
-
-
-def _fit(model, data, context, unfinished, described, arguments):
-    """Train; return the curves, the seconds, and why it ended."""
+def _fit(model, data, unfinished, described, arguments):
+    """Train; return what `genzoo.training.train` does, and why it ended."""
     import keras
 
     import genzoo
     from genzoo.core.replicas import is_chief
     from genzoo.core.traits import is_picture
+    from genzoo.training.recipe import CHECKPOINTS
 
     class Beginning(keras.callbacks.Callback):
         """Leaves a trace when nothing was refused and training begins."""
 
         def on_train_begin(self, logs=None):
-            if not is_chief(model.distribute_strategy):
-                return
-            if arguments.overwrite and unfinished.exists():
-                shutil.rmtree(unfinished)
-            unfinished.mkdir(parents=True, exist_ok=True)
-            (unfinished / _RUN).write_text(json.dumps(described, indent=2) + "\n")
+            if is_chief(model.distribute_strategy):
+                unfinished.mkdir(parents=True, exist_ok=True)
+                (unfinished / _RUN).write_text(json.dumps(described, indent=2) + "\n")
 
-    class Recorder(keras.callbacks.Callback):
-        """Keeps the curve also when training is interrupted."""
-
-        def __init__(self):
-            super().__init__()
-            self.logs = {}
-            self.seconds, self.began = 0.0, time.perf_counter()
-
-        def get_state(self):
-            return {"logs": self.logs, "seconds": self.total()}
-
-        def set_state(self, state):
-            self.logs, self.seconds = state["logs"], state["seconds"]
-
-        def total(self):
-            return self.seconds + time.perf_counter() - self.began
-
-        def on_epoch_end(self, epoch, logs=None):
-            for name, value in (logs or {}).items():
-                self.logs.setdefault(name, []).append(float(value))
-
-    recorder, interruption = Recorder(), genzoo.training.StopOnSignal()
-    shown = training_output(arguments.quiet)
-    callbacks = [interruption, Beginning()]
-    epochs = arguments.epochs or _EPOCHS
-    scored = model.traits.training != "adversarial"
-    if scored:
-        callbacks.append(
-            keras.callbacks.EarlyStopping(
-                patience=arguments.patience, restore_best_weights=True, monitor="val_loss"
-            )
-        )
-        if model.traits.training == "gradient":
-            callbacks.append(
-                keras.callbacks.ReduceLROnPlateau(
-                    monitor="val_loss", factor=0.5, patience=max(arguments.patience // 3, 1)
-                )
-            )
-    else:
-        every = max(epochs // 20, 1)
-        callbacks.append(genzoo.training.CollapseMonitor(data.x_train, data.y_train, every=every))
-        if model.on_images and is_picture(model.event_shape):
-            n, conditions = _shown(model, context[1], 64)
-            callbacks.append(
-                genzoo.training.SampleGrid(
-                    unfinished / _PROGRESS,
-                    every=every,
-                    seconds=60.0,
-                    num_samples=n,
-                    context=conditions,
-                    seed=arguments.seed,
-                    overwrite=True,
-                )
-            )
-    guard = genzoo.training.DivergenceGuard(arguments.on_nan)
-    checkpoint = genzoo.training.Checkpoint(
-        unfinished / _CHECKPOINTS, every=arguments.checkpoint_every, resume=True
-    )
+    interruption, shown = genzoo.training.StopOnSignal(), training_output(arguments.quiet)
+    on_pictures = model.on_images and is_picture(model.event_shape)
     try:
-        model.fit(
-            data.x_train,
-            context[0],
-            epochs=epochs,
+        result = genzoo.training.train(
+            model,
+            data,
+            epochs=arguments.epochs or _EPOCHS,
             batch_size=arguments.batch_size,
-            validation_split=0.1 if scored else 0.0,
-            callbacks=[*callbacks, guard, recorder, checkpoint, *shown["callbacks"]],
+            patience=arguments.patience,
+            on_nan=arguments.on_nan,
+            output=unfinished,
+            checkpoint_every=arguments.checkpoint_every,
+            resume=True,
+            overwrite=arguments.overwrite,
+            pictures=on_pictures and model.traits.training == "adversarial",
+            callbacks=[interruption, Beginning(), *shown["callbacks"]],
             verbose=shown["verbose"],
         )
     except BaseException:
-        begun = any(unfinished.glob(f"{_CHECKPOINTS}/*"))
+        begun = any(unfinished.glob(f"{CHECKPOINTS}/*"))
         if not begun and is_chief(model.distribute_strategy):
             # there is nothing to go on from, which would only stand in the way
             shutil.rmtree(unfinished, ignore_errors=True)
         raise
-    finally:
-        interruption.restore()
-    ended = _STOPPED if model.stop_training else _ALL
     if interruption.received is not None:
         print("\ninterrupted: saving what was learned")
-        ended = "interrupted"
-    return recorder.logs, recorder.total(), ended
+        return result, "interrupted"
+    return result, _STOPPED if result.stopped_early else _ALL
 
 
 def _scores(model, data, context) -> dict[str, Any]:
@@ -489,15 +421,17 @@ def _versions() -> dict[str, str]:
 def _write(model, data, test_context, metrics, unfinished, output, arguments) -> None:
     from genzoo import plotting
     from genzoo.core.traits import HasLatentSpace, is_image
+    from genzoo.training.recipe import PROGRESS, contexts_to_show
 
-    n, conditions = _shown(model, test_context, 64 if is_image(data.event_shape) else 1000)
+    most = 64 if is_image(data.event_shape) else 1000
+    n, conditions = contexts_to_show(model, test_context, most)
     samples = model.sample(n, context=conditions, seed=arguments.seed)
     with replaced_folder(output) as folder:
         model.save(folder / MODEL_FILE)
         model.export(folder / SAVED_MODEL)
         (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
-        if (unfinished / _PROGRESS).exists():
-            shutil.copytree(unfinished / _PROGRESS, folder / _PROGRESS)
+        if (unfinished / PROGRESS).exists():
+            shutil.copytree(unfinished / PROGRESS, folder / PROGRESS)
         if not metrics["interrupted"]:
             _keep_state(unfinished, folder / _TRAINING)
         picture = plotting.samples(samples, data.x_test[:1000])
@@ -512,10 +446,12 @@ def _write(model, data, test_context, metrics, unfinished, output, arguments) ->
 
 def _keep_state(unfinished: Path, folder: Path) -> None:
     """Copy what --resume needs to make a finished run longer."""
+    from genzoo.training.recipe import CHECKPOINTS
+
     folder.mkdir()
     shutil.copy2(unfinished / _RUN, folder)
-    for newest in sorted(unfinished.glob(f"{_CHECKPOINTS}/epoch-*"))[-1:]:
-        shutil.copytree(newest, folder / _CHECKPOINTS / newest.name)
+    for newest in sorted(unfinished.glob(f"{CHECKPOINTS}/epoch-*"))[-1:]:
+        shutil.copytree(newest, folder / CHECKPOINTS / newest.name)
 
 
 def _report(metrics, output, arguments) -> None:

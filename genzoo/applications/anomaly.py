@@ -9,10 +9,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from genzoo.applications.columns import is_frame, num_rows, read
 from genzoo.applications.ensemble import DensityEnsemble
+from genzoo.applications.models import make_model, train
 from genzoo.applications.options import ModelOptions
 from genzoo.applications.scores import SCORES, default_score
 from genzoo.applications.tables import TablePreprocessor
-from genzoo.applications.training import make_model, train
 from genzoo.core import checks
 from genzoo.core.errors import InvalidInputError
 from genzoo.core.model import GenerativeModel

@@ -19,9 +19,9 @@ from genzoo.applications.columns import (
     read,
     to_array,
 )
+from genzoo.applications.models import check_examples, make_model, mixture_options, train
 from genzoo.applications.options import ModelOptions
 from genzoo.applications.tables import Scaling, TablePreprocessor
-from genzoo.applications.training import check_examples, make_model, mixture_options, train
 from genzoo.core import checks
 from genzoo.core.errors import InvalidInputError
 from genzoo.core.model import GenerativeModel

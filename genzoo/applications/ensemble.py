@@ -7,7 +7,7 @@ from sklearn.base import BaseEstimator
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import QuantileTransformer
 
-from genzoo.applications.training import mixture_options
+from genzoo.applications.models import mixture_options
 from genzoo.classic import GaussianMixture
 from genzoo.core import checks
 from genzoo.core.random import generator

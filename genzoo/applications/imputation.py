@@ -9,9 +9,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from genzoo.applications.columns import as_array, like_frame, read, to_array
 from genzoo.applications.conditional import METHODS, allows, default_method
+from genzoo.applications.models import check_examples, make_model, mixture_options, train
 from genzoo.applications.options import ModelOptions
 from genzoo.applications.tables import TablePreprocessor
-from genzoo.applications.training import check_examples, make_model, mixture_options, train
 from genzoo.core import checks
 from genzoo.core.errors import InvalidInputError
 from genzoo.core.model import GenerativeModel

@@ -1,8 +1,9 @@
-"""Strategies and callbacks for training."""
+"""The recipe of training, strategies and callbacks."""
 
 from genzoo.training.callbacks import KLWarmup, StopOnSignal
 from genzoo.training.checkpoint import Checkpoint
 from genzoo.training.divergence import DivergenceGuard
+from genzoo.training.recipe import TrainingResult, train
 from genzoo.training.strategy import strategy
 from genzoo.training.watching import CollapseMonitor, SampleGrid
 
@@ -13,5 +14,7 @@ __all__ = [
     "KLWarmup",
     "SampleGrid",
     "StopOnSignal",
+    "TrainingResult",
     "strategy",
+    "train",
 ]

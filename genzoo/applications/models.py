@@ -2,15 +2,15 @@
 
 from typing import Any
 
-import keras
 import numpy as np
 
 from genzoo.core import checks
 from genzoo.core.errors import InvalidInputError
 from genzoo.core.model import GenerativeModel
-from genzoo.core.random import generator
+from genzoo.core.random import fresh_seed, generator
 from genzoo.core.registry import build, traits_of
 from genzoo.core.traits import Example
+from genzoo.training import recipe
 
 _STEPS = 3000
 _MOST_EPOCHS = 400
@@ -83,7 +83,7 @@ def train(
     noise: float = 0.0,
     seed: int | None = 0,
 ) -> GenerativeModel:
-    """Fit a model quietly, and stop by rows held out where it has a likelihood.
+    """Fit a model quietly by `genzoo.training.train`, for as long as so many rows call for.
 
     Args:
         model: Unfitted.
@@ -98,30 +98,26 @@ def train(
     """
     if epochs is not None:
         checks.check_int(epochs, "epochs")
-    arguments = {"batch_size": batch_size, "verbose": 0}
-    if isinstance(x, list) or model.traits.training == "em":
-        model.fit(x if isinstance(x, list) else _noisy(x, noise, seed), epochs=epochs, **arguments)
-        return model
-    random = generator(seed)
-    order, held_out = random.permutation(len(x)), 0
-    if model.traits.training != "adversarial" and len(x) * _VALIDATION >= _LEAST_VALIDATION_ROWS:
+    seed = fresh_seed() if seed is None else seed
+    if noise and not isinstance(x, list):
+        x = x + generator(seed).normal(scale=noise, size=x.shape)
+    held_out, kind = 0, model.traits.training
+    if kind == "gradient" and len(x) * _VALIDATION >= _LEAST_VALIDATION_ROWS:
         held_out = int(len(x) * _VALIDATION)
-    if epochs is None:
+    if epochs is None and kind == "em":
+        epochs = model.default_epochs
+    elif epochs is None:
         steps = -(-(len(x) - held_out) // (batch_size or model.default_batch_size))
         epochs = int(np.clip(-(-_STEPS // steps), 5, _MOST_EPOCHS))
-    x = _noisy(x, noise, seed)
-    rows, left = order[held_out:], order[:held_out]
-    if held_out:
-        validation = (x[left],) if context is None else (x[left], context[left])
-        arguments["validation_data"] = validation
-        arguments["callbacks"] = [
-            keras.callbacks.EarlyStopping(patience=max(5, epochs // 10), restore_best_weights=True)
-        ]
-    model.fit(x[rows], None if context is None else context[rows], epochs=epochs, **arguments)
+    recipe.train(
+        model,
+        x if context is None else (x, context),
+        epochs=epochs,
+        batch_size=batch_size,
+        validation_split=_VALIDATION if held_out else 0.0,
+        seed=None if kind == "em" else seed,
+        patience=max(5, epochs // 10),
+        reduce_lr=False,
+        verbose=0,
+    )
     return model
-
-
-def _noisy(x: np.ndarray, noise: float, seed: int | None) -> np.ndarray:
-    if not noise:
-        return x
-    return x + generator(seed).normal(scale=noise, size=x.shape)
