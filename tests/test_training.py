@@ -309,6 +309,7 @@ def test_the_recipe_takes_all_kinds_of_data(digits):
         (data, {}),
         (table, {"seed": 0}),
         (list(data.x_train), {"seed": 0}),
+        (tf.constant(data.x_train), {"seed": 0}),
         (stream, {"validation_data": data.x_test}),
     ):
         result = genzoo.training.train(small(), given, epochs=2, verbose=0, **more)
@@ -403,6 +404,8 @@ def test_what_the_recipe_does_not_take_is_refused(tmp_path):
         "Leave the seed out": lambda: genzoo.training.train(
             small(), stream, validation_data=x, seed=0
         ),
+        "seed=0 with NoneType": lambda: genzoo.training.train(small(), None, seed=0),
+        "numbers": lambda: genzoo.training.train(small(), None, verbose=0),
         "seed='a'": lambda: genzoo.training.train(small(), x, seed="a"),
         "kept', which exists": lambda: genzoo.training.train(small(), x, output=tmp_path / "kept"),
         "Did you mean 'callbacks'": lambda: genzoo.training.train(small(), x, calbacks=[]),

@@ -13,6 +13,7 @@ import numpy as np
 from genzoo.core import checks
 from genzoo.core.errors import InvalidInputError, OutputExistsError
 from genzoo.core.model import GenerativeModel
+from genzoo.core.numbers import is_frame
 from genzoo.core.random import generator
 from genzoo.core.replicas import is_chief
 from genzoo.core.sources import is_stream
@@ -115,7 +116,8 @@ def train(
         overwrite: Whether to begin anew where `output` holds a run.
         pictures: Whether to write samples from the same noise to `output` every few epochs, and at
             first every minute; of models on images.
-        callbacks: Further Keras callbacks.
+        callbacks: Further Keras callbacks, such as `StopOnSignal()`, which ends training in order
+            on Ctrl-C.
         verbose: As in Keras.
         **fit_arguments: Of `fit` of the model, such as `sample_weight` or `steps_per_epoch`.
 
@@ -188,9 +190,7 @@ def train(
         **validation,
         **fit_arguments,
     )
-    return TrainingResult(
-        recorder.logs, bool(model.stop_training), recorder.total(), recorder.epoch_seconds
-    )
+    return TrainingResult(recorder.logs, recorder.stopped, recorder.total(), recorder.epoch_seconds)
 
 
 # Data
@@ -232,20 +232,27 @@ def _shuffle(rows: _Rows, seed: int, fit_arguments: dict[str, Any]) -> None:
     """Put rows, and their weights, into an order that is drawn."""
     weights = fit_arguments.get("sample_weight")
     parts = [*rows.given, *([] if weights is None else [weights])]
-    if is_stream(rows.examples) or len(set(map(len, parts))) > 1:
+    counted = not is_stream(rows.examples) and all(hasattr(part, "__len__") for part in parts)
+    if not counted or len(set(map(len, parts))) > 1:
         raise InvalidInputError(
             "Expected rows in memory, as many of each part of the data, with a seed to draw their "
             f"order. Received: seed={seed} with {', '.join(type(p).__name__ for p in parts)}. "
             "Leave the seed out."
         )
     order = generator(checks.check_seed(seed)).permutation(len(parts[0]))
-    parts = [
-        [part[i] for i in order] if isinstance(part, list) else getattr(part, "iloc", part)[order]
-        for part in parts
-    ]
+    parts = [_take(part, order) for part in parts]
     rows.given = tuple(parts[: len(rows.given)])
     if weights is not None:
         fit_arguments["sample_weight"] = parts[-1]
+
+
+def _take(part: Any, order: np.ndarray) -> Any:
+    """Return elements of a list, or rows of a frame or an array, in this order."""
+    if isinstance(part, list):
+        return [part[i] for i in order]
+    if is_frame(part):
+        return getattr(part, "iloc", part)[order]
+    return np.asanyarray(part)[order]
 
 
 def _hold_out(model, rows, share, seed, fit_arguments) -> dict[str, Any]:
@@ -347,6 +354,7 @@ class Recorder(keras.callbacks.Callback):
         super().__init__()
         self.logs: dict[str, list[float]] = {}
         self.epoch_seconds: list[float] = []
+        self.stopped = False
         self._before, self._began = 0.0, time.perf_counter()
 
     def get_state(self):
@@ -370,6 +378,9 @@ class Recorder(keras.callbacks.Callback):
         self.epoch_seconds.append(time.perf_counter() - self._epoch_began)
         for name, value in (logs or {}).items():
             self.logs.setdefault(name, []).append(float(value))
+
+    def on_train_end(self, logs=None):
+        self.stopped = self.model.stop_training
 
 
 # Output
