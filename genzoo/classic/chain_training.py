@@ -12,6 +12,7 @@ from genzoo.classic.emissions import proportions
 from genzoo.classic.sequences import SequenceData, SequenceStream
 from genzoo.core import checks
 from genzoo.core.batches import check_batch_size, check_class_weight, check_weights
+from genzoo.core.compat.keras import validates_in_fit
 from genzoo.core.errors import ImpossibleDataError, InvalidInputError
 from genzoo.core.random import make_seed
 from genzoo.core.replicas import PartFunction
@@ -433,6 +434,7 @@ class TrainableChain(HiddenChain):
         data = self._door(x, lengths, batch_size, mask=mask)
         super().adapt(data)
 
+    @validates_in_fit
     def evaluate(
         self,
         x: Any,
@@ -449,8 +451,6 @@ class TrainableChain(HiddenChain):
             x, lengths, mask, batch_size, sample_weight: As in `fit`.
             **arguments: Keras's own: `verbose`, `return_dict`, `callbacks`, `steps`.
         """
-        if "_use_cached_eval_dataset" in arguments:
-            return super().evaluate(x, batch_size=batch_size, **arguments)
         self._check_fitted("evaluate")
         data = self._door(x, lengths, batch_size, arguments.get("steps"), mask, sample_weight)
         if batch_size is None and isinstance(data, SequenceData):

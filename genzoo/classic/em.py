@@ -179,7 +179,8 @@ class EMModel(DensityModel):
 
     def _show(self, inputs, log_prob, weights):
         # a replica may have no rows
-        self._loss_tracker.update_state(-log_prob, sample_weight=weights)
+        (loss,) = (metric for metric in self.metrics if metric.name == "loss")
+        loss.update_state(-log_prob, sample_weight=weights)
         return self.compute_metrics(inputs, None, log_prob)
 
     def fit(self, x: Any, context: Any = None, *, callbacks: Any = None, **arguments: Any):

@@ -24,6 +24,13 @@ from genzoo.core.batches import (
     check_weights,
     reaches_all,
 )
+from genzoo.core.compat.keras import (
+    TrainerHooks,
+    remember_saved_attributes,
+    start_at_epoch,
+    validates_in_fit,
+)
+from genzoo.core.compat.tensorflow import InCheckpoints, retraced_quietly
 from genzoo.core.config import Configured
 from genzoo.core.context import ContextSpec
 from genzoo.core.errors import InvalidInputError, NotFittedError
@@ -34,14 +41,9 @@ from genzoo.core.registry import refuse_unknown
 from genzoo.core.replicas import lost_workers_told, replica_share
 from genzoo.core.sources import is_stream
 from genzoo.core.spec import DataSpec
-from genzoo.core.tracing import retraced_quietly
 from genzoo.core.traits import Example, Traits, is_image
 from genzoo.core.units import RunningMoments
-from genzoo.core.variables import (
-    InCheckpoints,
-    remember_saved_attributes,
-    with_repeated_names,
-)
+from genzoo.core.variables import with_repeated_names
 
 _STATE = "fitted_state"
 _RANDOM_STATE = "random_state"
@@ -177,7 +179,7 @@ class _FittedState(tf.train.experimental.PythonState):
             self._model().restore_state(json.loads(string_value))
 
 
-class TrainableModel(InCheckpoints, Configured, keras.Model):
+class TrainableModel(TrainerHooks, InCheckpoints, Configured, keras.Model):
     """A `keras.Model` that checks its data, adapts to them, trains and is saved.
 
     A subclass makes all its weights in its constructor.
@@ -438,7 +440,7 @@ class TrainableModel(InCheckpoints, Configured, keras.Model):
                     **keras_arguments,
                 )
             finally:
-                self._initial_epoch = None
+                start_at_epoch(self, None)
                 self._conductor.end()
                 for keeper in self._iterators.values():
                     keeper.let_go()
@@ -461,6 +463,7 @@ class TrainableModel(InCheckpoints, Configured, keras.Model):
     # Keras's other doors
 
     @with_repeated_names
+    @validates_in_fit
     def evaluate(
         self,
         x: Any,
@@ -486,10 +489,6 @@ class TrainableModel(InCheckpoints, Configured, keras.Model):
             NotFittedError: Before `fit` or `adapt`.
             InvalidInputError: As in `fit`.
         """
-        if keras_arguments.pop("_use_cached_eval_dataset", False):
-            # from `fit`, which validates on what it has made ready
-            keras_arguments.pop("y", None)
-            return super().evaluate(x, _use_cached_eval_dataset=True, **keras_arguments)
         self._check_names(keras_arguments, ("verbose", "callbacks", "return_dict"), "evaluate")
         weights = self._given_weights(sample_weight)
         self._check_fitted("evaluate")
@@ -602,27 +601,8 @@ class TrainableModel(InCheckpoints, Configured, keras.Model):
     def _check_trained(self, rows: Batch) -> None:
         """Hook: warn if what was learned is unsound, shown some rows of the training data."""
 
-    def _make_function(self, step_function):
-        def step(data):
-            with tf.control_dependencies([x for x in tf.nest.flatten(data) if tf.is_tensor(x)]):
-                return step_function(data)
-
-        # a single step beyond the end of the data would count itself before it finds none
-        return super()._make_function(step if self.steps_per_execution == 1 else step_function)
-
-    def make_train_function(self, force: bool = False) -> None:
-        """Make the function of a training step; Keras calls it."""
-        if self.train_function is None or force:
-            super().make_train_function(force)
-            step = retraced_quietly(self.train_function)
-            self.train_function = self._iterators["train"].watch(step)
-
-    def make_test_function(self, force: bool = False) -> None:
-        """Make the function of a validation step; Keras calls it."""
-        if self.test_function is None or force:
-            super().make_test_function(force)
-            step = retraced_quietly(self.test_function)
-            self.test_function = self._iterators["test"].watch(step)
+    def _step_function(self, kind, function):
+        return self._iterators[kind].watch(retraced_quietly(function))
 
     def compile(
         self,
@@ -675,7 +655,7 @@ class TrainableModel(InCheckpoints, Configured, keras.Model):
             steps = max(k for k in range(1, steps + 1) if steps_per_epoch % k == 0)
         if steps != self.steps_per_execution:
             self.steps_per_execution = steps
-            self.train_function = self.test_function = self.predict_function = None
+            self._forget_step_functions()
 
     def _optimized(self) -> list[tuple[keras.optimizers.Optimizer, list[keras.Variable]]]:
         """Hook: each optimiser with the weights that it trains."""
@@ -751,7 +731,7 @@ class TrainableModel(InCheckpoints, Configured, keras.Model):
     def _forget_graphs(self) -> None:
         """Trace anew: graphs hold what was learned of the data as constants."""
         self._graphs.by_name.clear()
-        self.train_function = self.test_function = self.predict_function = None
+        self._forget_step_functions()
 
     def _training_dataset(self, data, batch_size, shuffle) -> tf.data.Dataset:
         dataset = self._batch_dataset(data, batch_size, shuffle)
@@ -801,10 +781,6 @@ class TrainableModel(InCheckpoints, Configured, keras.Model):
             # Keras averages these over axis 0, which a scalar lacks (keras issue 20585)
             return tf.nest.map_structure(lambda value: tf.reshape(value, [1]), results)
         return results
-
-    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        # the constructor has built everything; Keras would reduce a batch over workers first
-        return
 
     # Doors
 

@@ -1,4 +1,4 @@
-"""What TensorFlow knows of variables: their names, and which of them a checkpoint holds."""
+"""The names that TensorFlow knows variables by, and what they hold."""
 
 import functools
 import inspect
@@ -35,36 +35,6 @@ def with_repeated_names(method: Callable[..., Any]) -> Callable[..., Any]:
     # Keras reads the names of a constructor's arguments without looking behind a wrapper
     wrapped.__signature__ = inspect.signature(method)
     return wrapped
-
-
-class InCheckpoints:
-    """Lets `tf.train.Checkpoint` find all variables of a Keras layer or model.
-
-    By itself it finds those that are attributes, and not those in lists, of layers or of variables.
-    """
-
-    def _trackable_children(
-        self, save_type: str = "checkpoint", **arguments: Any
-    ) -> dict[str, Any]:
-        children = super()._trackable_children(save_type, **arguments)
-        if save_type == "checkpoint":
-            children |= {f"variables/{i}": variable for i, variable in enumerate(self.variables)}
-        return children
-
-
-def remember_saved_attributes() -> None:
-    """Let Keras find its list of an optimiser's attributes, which it stores under another name.
-
-    It would make an optimiser, with variables of new names, each time it saves or loads one.
-    """
-    try:
-        from keras.src.backend.common import global_state
-    except ImportError:
-        # a module of Keras's own: without it memory is lost, and nothing else
-        return
-    known = global_state.get_global_attribute("saving_attr_skipset_Optimizer")
-    if known is not None:
-        global_state.set_global_attribute("saving_attr_skiplist_Optimizer", known)
 
 
 def still_zeros(*weights: keras.Variable) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from genzoo.core import checks
+from genzoo.core.compat.keras import layers_within
 from genzoo.core.density import DensityModel
 from genzoo.core.errors import InvalidInputError
 from genzoo.core.latent import LatentModel
@@ -205,7 +206,7 @@ class Flow(LatentModel, DensityModel):
             chain.shares_traces = shared
 
     def _chains(self) -> list[Chain]:
-        return [layer for layer in self.chain._flatten_layers() if isinstance(layer, Chain)]
+        return [layer for layer in layers_within(self.chain) if isinstance(layer, Chain)]
 
     def distribution(self, context=None, temperature=1.0):
         """Return the `tfd.TransformedDistribution` over data as real numbers.

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import keras
 import tensorflow as tf
 
+from genzoo.core.compat.keras import moments
 from genzoo.core.replicas import sum_over_replicas
 
 
@@ -51,11 +52,8 @@ class _Adam:
 
     def __init__(self, optimizer, variables):
         self.optimizer = optimizer
-        at = [optimizer._get_variable_index(v) for v in variables]
-        self.first, self.second = (
-            [tf.convert_to_tensor(slots[i].value) for i in at]
-            for slots in (optimizer._momentums, optimizer._velocities)
-        )
+        means = zip(*(moments(optimizer, variable) for variable in variables), strict=True)
+        self.first, self.second = ([tf.convert_to_tensor(m.value) for m in kind] for kind in means)
         self.iteration = tf.cast(optimizer.iterations.value, self.first[0].dtype)
 
     def __call__(self, gradients):

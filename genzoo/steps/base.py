@@ -10,11 +10,11 @@ import numpy as np
 import tensorflow as tf
 
 from genzoo.core.checks import check_shape
+from genzoo.core.compat.tensorflow import InCheckpoints
 from genzoo.core.config import Configured
 from genzoo.core.errors import InvalidInputError
 from genzoo.core.lazy import lazy_module
 from genzoo.core.spec import DataSpec
-from genzoo.core.variables import InCheckpoints
 
 bijectors = lazy_module("genzoo.steps.bijectors")
 

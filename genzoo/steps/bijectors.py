@@ -5,10 +5,11 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from genzoo.core.compat.tfp import Uncached, of_any_parts
 from genzoo.core.errors import InvalidInputError
 
 
-class StepBijector(tfp.bijectors.Bijector):
+class StepBijector(Uncached, tfp.bijectors.Bijector):
     """A flow step as a `tfb.Bijector`, for points of any leading axes.
 
     It reads the weights at each call. TFP asks for a point's image and its log-det one after the
@@ -51,10 +52,6 @@ class StepBijector(tfp.bijectors.Bijector):
     @classmethod
     def _parameter_properties(cls, dtype):
         return {"context": tfp.util.ParameterProperties(event_ndims=1)}
-
-    @property
-    def _cache(self):
-        return _NoCache(self)
 
     def forward_and_log_det(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Return the image of `x` [..., *base_shape] and log |det J|."""
@@ -124,13 +121,7 @@ class StepBijector(tfp.bijectors.Bijector):
         return tf.concat([leading, self._step.base_shape], axis=0)
 
 
-# what TFP's constructors make of parts that are not composite tensors: as one of these, it would
-# not find the variables within
-_TransformedDistribution, *_ = tfp.distributions.TransformedDistribution.__bases__
-_Chain, *_ = tfp.bijectors.Chain.__bases__
-
-
-class FlowDistribution(_TransformedDistribution):
+class FlowDistribution(of_any_parts(tfp.distributions.TransformedDistribution)):
     """A base distribution carried by a `StepBijector`: one pass for a log-probability."""
 
     def _log_prob(self, value):
@@ -138,12 +129,8 @@ class FlowDistribution(_TransformedDistribution):
         return self.distribution.log_prob(x) + log_det
 
 
-class UncachedChain(_Chain):
+class UncachedChain(Uncached, of_any_parts(tfp.bijectors.Chain)):
     """A `tfb.Chain` that remembers nothing from call to call, as the steps in it."""
-
-    @property
-    def _cache(self):
-        return _NoCache(self)
 
 
 class _Pass:
@@ -152,19 +139,6 @@ class _Pass:
     def __init__(self, point, image, log_det, is_way_back=False):
         self.point, self.image, self.log_det = point, image, log_det
         self.is_way_back, self.answered = is_way_back, set()
-
-
-class _NoCache:
-    """Stands for TFP's cache of bijectors, which is global and would keep every graph for good."""
-
-    def __init__(self, bijector: tfp.bijectors.Bijector):
-        self.forward, self.inverse = bijector._forward, bijector._inverse
-
-    def forward_attributes(self, x):
-        return {}
-
-    def inverse_attributes(self, y):
-        return {}
 
 
 def _check_event(shape: tf.TensorShape, event_shape: tuple[int, ...]) -> None:

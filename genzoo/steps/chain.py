@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from genzoo.core.compat.tensorflow import not_inlined
 from genzoo.core.tracing import purpose
 from genzoo.steps import checkpointing
 from genzoo.steps.base import FlowStep
@@ -48,7 +49,7 @@ class SharedTraces:
         key = (signature, method, purpose())
         if key not in self._functions:
             # a long step inlined at each of its places would be optimised there anew
-            own = {"_noinline": True} if isinstance(step, _Composite) else None
+            own = not_inlined() if isinstance(step, _Composite) else None
             self._functions[key] = tf.function(
                 self._with_weights(step, method),
                 autograph=False,

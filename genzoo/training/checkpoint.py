@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from genzoo.core.checks import check_int, check_number
+from genzoo.core.compat.keras import TrainStepStandIn, start_at_epoch
 from genzoo.core.errors import CheckpointWarning, InvalidInputError
 from genzoo.core.replicas import in_cluster, is_chief
 
@@ -95,7 +96,7 @@ class Checkpoint(keras.callbacks.Callback):
         """Go on from a checkpoint; called when all callbacks have begun."""
         self._others = [c for c in callbacks if c is not self]
         self._damaged: list[Path] = []
-        self.resumed_from = self._pending = self._skip_step = None
+        self.resumed_from = self._pending = self._skipping = None
         self._interrupted = False
         self._saved_at = time.monotonic()
         self._epoch = self._batch = 0
@@ -138,7 +139,7 @@ class Checkpoint(keras.callbacks.Callback):
             self._skip(batches)
 
     def on_train_batch_end(self, batch, logs=None):
-        if self._skip_step is not None and self.model.train_function is self._skip_step:
+        if self._skipping is not None and self._skipping.runs:
             return
         self._batch = batch + 1
         if not self.model.saves_within_epochs or in_cluster(self.model.distribute_strategy):
@@ -152,8 +153,8 @@ class Checkpoint(keras.callbacks.Callback):
 
     def on_fit_over(self) -> None:
         """Leave nothing to the next `fit`, also where this one was interrupted."""
-        if self._skip_step is not None and self.model.train_function is self._skip_step:
-            self.model.train_function = None
+        if self._skipping is not None:
+            self._skipping.end()
 
     def on_epoch_over(self, epoch: int) -> None:
         """Save the end, called when all callbacks have ended the epoch.
@@ -295,28 +296,23 @@ class Checkpoint(keras.callbacks.Callback):
         self.resumed_from = state["epoch"], state["batch"]
         metrics = [arrays[f"metric_{i}"] for i in range(len(self.model.metrics_variables))]
         self._epoch = state["epoch"]
-        self.model._initial_epoch = state["epoch"]
+        start_at_epoch(self.model, self.params["epochs"] if state["finished"] else state["epoch"])
         if state["finished"]:
-            self.model._initial_epoch = self.params["epochs"]
             self.model.stop_training = True
         self._pending = state["batch"], metrics
 
     def _skip(self, batches: int) -> None:
         """Let the next steps pass by until the data have come to where they were."""
-        model, train = self.model, self.model.train_function
-        calls = -(-batches // model.steps_per_execution)
+        model = self.model
 
         def skip(iterator):
-            nonlocal calls
             for _ in range(model.steps_per_execution):
                 with contextlib.suppress(StopIteration, tf.errors.OutOfRangeError):
                     next(iterator)
-            calls -= 1
-            if calls == 0:
-                model.train_function = train
             return model.get_metrics_result()
 
-        model.train_function = self._skip_step = skip
+        calls = -(-batches // model.steps_per_execution)
+        self._skipping = TrainStepStandIn(model, skip, calls)
 
 
 def _memory(callback: keras.callbacks.Callback) -> dict[str, Any]:

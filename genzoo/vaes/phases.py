@@ -58,7 +58,7 @@ class TwoPhaseTraining:
             return
         self.phase = phase
         self._graphs.by_name.clear()
-        self.train_function = self.test_function = self.predict_function = None
+        self._forget_step_functions()
         if self.compiled:
             self.make_train_function(force=True)
 

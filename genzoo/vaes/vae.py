@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from genzoo.core import checks
+from genzoo.core.compat.keras import layers_within
 from genzoo.core.density import DensityModel
 from genzoo.core.errors import InvalidInputError
 from genzoo.core.latent import LatentModel
@@ -376,7 +377,7 @@ class VAE(LatentModel, DensityModel):
         """As in Keras, without those of a VAE that is a part of this one."""
         inner = [
             id(mean)
-            for layer in self._flatten_layers(include_self=False)
+            for layer in layers_within(self, itself=False)
             if isinstance(layer, VAE)
             for mean in layer._means
         ]
