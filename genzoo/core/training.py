@@ -26,6 +26,7 @@ from genzoo.core.batches import (
 )
 from genzoo.core.compat.keras import (
     TrainerHooks,
+    forget_step_functions,
     remember_saved_attributes,
     start_at_epoch,
     validates_in_fit,
@@ -655,7 +656,7 @@ class TrainableModel(TrainerHooks, InCheckpoints, Configured, keras.Model):
             steps = max(k for k in range(1, steps + 1) if steps_per_epoch % k == 0)
         if steps != self.steps_per_execution:
             self.steps_per_execution = steps
-            self._forget_step_functions()
+            forget_step_functions(self)
 
     def _optimized(self) -> list[tuple[keras.optimizers.Optimizer, list[keras.Variable]]]:
         """Hook: each optimiser with the weights that it trains."""
@@ -731,7 +732,7 @@ class TrainableModel(TrainerHooks, InCheckpoints, Configured, keras.Model):
     def _forget_graphs(self) -> None:
         """Trace anew: graphs hold what was learned of the data as constants."""
         self._graphs.by_name.clear()
-        self._forget_step_functions()
+        forget_step_functions(self)
 
     def _training_dataset(self, data, batch_size, shuffle) -> tf.data.Dataset:
         dataset = self._batch_dataset(data, batch_size, shuffle)

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from genzoo.core import checks
+from genzoo.core.compat.keras import forget_step_functions
 from genzoo.core.training import as_callbacks
 
 _RESTARTED = (keras.callbacks.EarlyStopping, keras.callbacks.ReduceLROnPlateau)
@@ -58,7 +59,7 @@ class TwoPhaseTraining:
             return
         self.phase = phase
         self._graphs.by_name.clear()
-        self._forget_step_functions()
+        forget_step_functions(self)
         if self.compiled:
             self.make_train_function(force=True)
 

@@ -50,18 +50,6 @@ class TrainerHooks:
             super().make_test_function(force)
             self.test_function = self._step_function("test", self.test_function)
 
-    def _forget_step_functions(self) -> None:
-        """Let Keras make the functions of its steps anew.
-
-        Private name: `None` in `keras.Model.train_function`, `test_function`, `predict_function`.
-        Reason: graphs hold what was learned of the data as constants, and `compile` alone resets
-            them.
-        Upstream: none found.
-        Seen with: Keras 3.10.0 to 3.15.1.
-        Without it: a model goes on with the constants of data that it saw before.
-        """
-        self.train_function = self.test_function = self.predict_function = None
-
     def _make_function(self, step_function: Callable[[Any], Any]) -> Callable[[Any], Any]:
         """Return the function of an iterator that makes steps; Keras calls it.
 
@@ -83,11 +71,25 @@ class TrainerHooks:
         """Build nothing: the constructor has built everything.
 
         Private name: `keras.Model._maybe_symbolic_build`.
-        Reason: over workers Keras would reduce a batch first, and fail.
-        Upstream: https://github.com/tensorflow/tensorflow/issues/72388
+        Reason: under a strategy Keras would take the mean of a batch over replicas, which parts
+            of unequal length do not have, and trace the model with it.
+        Upstream: none found.
         Seen with: Keras 3.10.0 to 3.15.1.
-        Without it: `fit` in a cluster fails, and starts later elsewhere.
+        Without it: `fit` in a cluster fails, and under other strategies starts later.
         """
+
+
+def forget_step_functions(model: keras.Model) -> None:
+    """Let Keras make the functions of a model's steps anew.
+
+    Private name: `None` in `keras.Model.train_function`, `test_function`, `predict_function`.
+    Reason: graphs hold what was learned of the data as constants, and Keras forgets them in
+        `compile` alone.
+    Upstream: none found.
+    Seen with: Keras 3.10.0 to 3.15.1.
+    Without it: a model goes on with the constants of data that it saw before.
+    """
+    model.train_function = model.test_function = model.predict_function = None
 
 
 def start_at_epoch(model: keras.Model, epoch: int | None) -> None:
