@@ -11,6 +11,7 @@ from PIL import Image
 from scipy import special, stats
 
 import genzoo
+from genzoo.core.compat.keras import layers_within
 from genzoo.core.errors import CollapseWarning
 from genzoo.core.random import RowNoise, make_seed
 from genzoo.gans.augmentation import color, cutout, translation
@@ -289,7 +290,7 @@ def test_penalised_gans_normalise_convolutions_alone(name):
     for shape in ((2,), (16, 16, 1)):
         model = genzoo.build(name, event_shape=shape, filters=4, seed=0)
         for network in (model.generator_network, model.discriminator_network):
-            kinds = [type(layer).__name__ for layer in network._flatten_layers()]
+            kinds = [type(layer).__name__ for layer in layers_within(network)]
             assert any("Normalization" in kind for kind in kinds) == (len(shape) == 3)
 
 
