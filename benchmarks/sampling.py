@@ -48,7 +48,7 @@ def sequential_error(model, points: int) -> float:
     """Return the largest difference from an inverse that takes a whole pass a coordinate."""
     import tensorflow as tf
 
-    z = tf.random.stateless_normal([points, *model.base_shape], [0, 0])
+    z = tf.random.stateless_normal([points, *model.latent_shape], [0, 0])
     ours = theirs = z
     for step in model.steps:
         ours, _ = step.forward_and_log_det(ours)

@@ -13,6 +13,7 @@ from genzoo._version import __version__
 from genzoo.classic import BayesianGaussianMixture, GaussianMixture, HiddenMarkovModel
 from genzoo.core.density import DensityModel
 from genzoo.core.errors import GenzooError, NoDensityError, NotFittedError
+from genzoo.core.law import Law
 from genzoo.core.likelihood import Likelihood
 from genzoo.core.model import GenerativeModel
 from genzoo.core.registry import build, models
@@ -65,6 +66,7 @@ __all__ = [
     "GenzooError",
     "Glow",
     "HiddenMarkovModel",
+    "Law",
     "Likelihood",
     "NeuralSplineFlow",
     "NoDensityError",

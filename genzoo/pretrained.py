@@ -86,11 +86,16 @@ def load_file(file: Path) -> Any:
             raise TypeError(f"it holds a {type(model).__name__}")
         return model
     except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         raise DataError(
             f"Expected a model that genzoo saved. Received: {file}, which does not load "
-            f"({reason[:200]})."
+            f"({_reason(error)})."
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    lines = [line for line in str(error).splitlines() if line.strip()] or [repr(error)]
+    # Keras counts what failed first, and then says why
+    return lines["could not be loaded" in lines[0] and len(lines) > 1][:300]
 
 
 def _find(name: str, folder: str | Path | None) -> Path:

@@ -168,7 +168,7 @@ def test_log_prob_of_integers_is_a_bound_on_their_mass(dequantization):
     model = genzoo.RealNVP((2,), num_couplings=2, levels=3, dequantization=dequantization, **SMALL)
     x = np.random.default_rng(0).integers(0, 3, (600, 2)).astype("uint8")
     model.fit(x, epochs=2, verbose=0)
-    for weight in model.chain.trainable_variables:
+    for weight in model.law.chain.trainable_variables:
         weight.assign(weight + np.random.default_rng(1).normal(0, 0.1, weight.shape))
     line = (np.arange(300, dtype="float32") + 0.5) / 100
     points = np.stack(np.meshgrid(line, line, indexing="ij"), -1).reshape(-1, 2)
@@ -202,7 +202,7 @@ def test_published_protocols(protocol, alpha):
     z = np.log(u) - np.log1p(-u)
     log_det = np.log((1 - 2 * alpha) / 256) - np.log(u) - np.log1p(-u)
     inner = tfp.distributions.TransformedDistribution(
-        model.base_distribution(), model.steps[0].bijector()
+        model.law.base.distribution(), model.steps[0].bijector()
     )
     expected = inner.log_prob(z.reshape(64, 16).astype("float32")).numpy()
     expected = expected + log_det.reshape(64, 16).sum(axis=1)
@@ -227,7 +227,7 @@ def test_encode_and_decode(name, digits):
     model = tiny(name)
     model.fit(digits.x_train[:512], epochs=2, verbose=0)
     z = model.encode(digits.x_test[:50])
-    assert z.shape == (50, *model.base_shape)
+    assert z.shape == (50, *model.latent_shape)
     assert (model.decode(z) == digits.x_test[:50]).all()
     path = model.interpolate(digits.x_test[:4], digits.x_test[4:8], num_steps=5)
     assert path.shape == (4, 5, 8, 8, 1)
@@ -412,10 +412,10 @@ def test_a_multi_scale_flow_is_a_step_like_any_other():
     flow = tiny("realnvp", (4, 4, 2), preprocessing=None)
     flow.adapt(np.random.default_rng(0).normal(size=(64, 4, 4, 2)).astype("float32"))
     features = keras.layers.Conv2D(2, 3, padding="same")(tf.ones([3, 4, 4, 5]))
-    z, log_det = flow.chain.inverse_and_log_det(features)
+    z, log_det = flow.law.chain.inverse_and_log_det(features)
     assert z.shape == (3, 32)
     assert log_det.shape == (3,)
-    back = flow.chain.bijector().forward(tf.identity(z))
+    back = flow.law.chain.bijector().forward(tf.identity(z))
     np.testing.assert_allclose(back, features, atol=1e-4)
 
 

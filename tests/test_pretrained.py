@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import genzoo
-from genzoo.pretrained import card, pretrained_models
+from genzoo.core.errors import DataError
+from genzoo.pretrained import card, load_file, pretrained_models
 from zoo_scripts.train import reached
 
 ROOT = Path(__file__).parent.parent
@@ -60,3 +61,9 @@ def test_unknown_names_and_damaged_files(tmp_path):
     (tmp_path / "broken" / "model.keras").write_bytes(np.arange(100, dtype="uint8").tobytes())
     with pytest.raises(genzoo.GenzooError, match="does not load"):
         genzoo.load_pretrained("broken", folder=tmp_path)
+
+
+def test_a_file_of_the_first_version_is_refused_with_the_reason():
+    file = Path(__file__).parent / "data" / "realnvp_of_version_0_1.keras"
+    with pytest.raises(DataError, match=r"version 0\.1, whose weights had other places"):
+        load_file(file)

@@ -50,8 +50,8 @@ def test_pictures_of_latent_spaces_begin_where_samples_do(with_prior_at_five, mo
 def test_two_stages_draw_latents_from_the_second(digits, monkeypatch):
     model = tiny("two_stage_vae")
     model.fit(digits.x_train[:200], epochs=2, verbose=0)
-    seven = lambda n, context, temperature, seed: tf.fill([n, 2], 7.0)  # noqa: E731
-    monkeypatch.setattr(model.second_prior, "sample", seven)
+    seven = lambda n, context, **arguments: tf.fill([n, 2], 7.0)  # noqa: E731
+    monkeypatch.setattr(model.law.second, "sample", seven)
     assert (model.sample_latent(3, seed=0) == 7.0).all()
 
 

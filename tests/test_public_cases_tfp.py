@@ -188,7 +188,7 @@ def test_a_flow_stands_in_chains_of_bijectors(name):
     # y = exp(x): the density over the product of its slopes
     def positive(y):
         chain = tfb.Chain([tfb.Exp(), model.bijector()])
-        return tfd.TransformedDistribution(model.base_distribution(), chain).log_prob(y)
+        return tfd.TransformedDistribution(model.law.base.distribution(), chain).log_prob(y)
 
     expected = log_prob - x.sum(axis=1)
     for run in (positive, tf.function(positive)):

@@ -459,7 +459,7 @@ def test_regularizers_of_a_users_network_are_part_of_the_loss(x, two_devices):
         model = genzoo.VAE((2,), latent_dim=2, encoder=network(4, regularizer), seed=0)
         model.adapt(x)
         model.compile(keras.optimizers.SGD(0.1), steps_per_execution=1)
-        kernel = model.encoder_network.network.layers[0].kernel
+        kernel = model.law.encoder.network.layers[0].kernel
         before = kernel.numpy()
         loss = model.evaluate(x, verbose=0, return_dict=True)["loss"]
         model.fit(x, epochs=1, batch_size=640, verbose=0)

@@ -8,6 +8,7 @@ import tensorflow_probability as tfp
 from scipy import stats
 
 import genzoo
+from genzoo.core.random import RowNoise
 from genzoo.vaes.likelihoods import LIKELIHOODS
 from genzoo.vaes.posteriors import Posterior
 from tests.tiny import tiny
@@ -36,12 +37,12 @@ def linear_model(dimension=5, latent_dim=2, noise=0.5, kind=genzoo.VAE, **argume
         **arguments,
     )
     model.adapt(random.normal(size=(10, dimension)))
-    model.output_distribution.log_scale.assign(np.log(noise))
-    kernel, bias = model.decoder_network.trainable_variables
+    model.law.likelihood.log_scale.assign(np.log(noise))
+    kernel, bias = model.law.decoder.trainable_variables
     kernel.assign(loading.T)
     precision = np.eye(latent_dim) + loading.T @ loading / noise**2
     posterior = np.linalg.inv(precision)
-    kernel, bias = model.encoder_network.trainable_variables
+    kernel, bias = model.law.encoder.trainable_variables
     mean = loading @ posterior / noise**2
     kernel.assign(np.concatenate([mean, np.zeros_like(mean)], 1))
     bounded = np.log(np.diag(posterior))
@@ -52,7 +53,7 @@ def linear_model(dimension=5, latent_dim=2, noise=0.5, kind=genzoo.VAE, **argume
 
 def blur(model):
     """Make the posterior inexact."""
-    for variable in model.encoder_network.trainable_variables:
+    for variable in model.law.encoder.trainable_variables:
         variable.assign(variable.numpy() * 0.7)
 
 
@@ -114,7 +115,7 @@ def test_a_draw_of_the_posterior_has_its_moments():
     mean = model.encode(x[:1])[0]
     drawn = model.encode(x, draw=True, seed=3)
     np.testing.assert_allclose(drawn.mean(0), mean, atol=0.02)
-    given = model._infer(tf.constant(x[:1]), None)
+    given = model.law.infer(tf.constant(x[:1]), None)
     np.testing.assert_allclose(drawn.var(0), np.exp(given.log_variance[0]), rtol=0.05)
     again = model.encode(x, draw=True, seed=3, batch_size=999)
     np.testing.assert_allclose(again, drawn, rtol=1e-6)
@@ -126,14 +127,14 @@ def test_a_draw_of_the_posterior_has_its_moments():
 def test_divergence_equals_tfp():
     model, _ = linear_model()
     random = np.random.default_rng(2)
-    for variable in model.encoder_network.trainable_variables:
+    for variable in model.law.encoder.trainable_variables:
         variable.assign(random.normal(size=variable.shape))
     x = tf.constant(random.normal(size=(20, 5)))
-    mean, log_variance, _ = model._infer(x, None)
+    mean, log_variance, _ = model.law.infer(x, None)
     tfd = tfp.distributions
     posterior = tfd.MultivariateNormalDiag(mean, tf.exp(0.5 * log_variance))
     prior = tfd.MultivariateNormalDiag(tf.zeros(2, tf.float64))
-    parts = model._objective(x, None, SEED, 0)
+    parts = model.law.objective(x, None, RowNoise(SEED, 0, "float64"))
     expected = tfd.kl_divergence(posterior, prior)
     np.testing.assert_allclose(parts["kl"], expected)
     np.testing.assert_allclose(parts["reconstruction"] - parts["objective"], expected)
@@ -152,8 +153,8 @@ def test_beta_and_free_bits_change_the_objective_alone():
         model.adapt(x)
     full, free, bits = (model(x) for model in models)
     np.testing.assert_allclose(free["objective"], full["reconstruction"], rtol=1e-6)
-    by_unit = models[0].posterior_layer.divergence(
-        models[0]._infer(models[0]._see(tf.constant(x)), None)
+    by_unit = models[0].law.posterior.divergence(
+        models[0].law.infer(models[0].law.see(tf.constant(x)), None)
     )
     kept = np.maximum(by_unit, 0.5).sum(axis=1)
     np.testing.assert_allclose(bits["objective"], full["reconstruction"] - kept, rtol=1e-5)
@@ -202,11 +203,11 @@ def test_priors(prior, digits, tmp_path):
     # the prior's density integrates to 1 and its samples follow it
     line = np.linspace(-12, 12, 400, dtype="float32")
     points = np.stack(np.meshgrid(line, line, indexing="ij"), -1).reshape(-1, 2)
-    density = np.exp(model.prior_layer.log_prob(tf.constant(points), None, SEED, 0))
+    density = np.exp(model.law.prior.log_prob(tf.constant(points)))
     mass = density.reshape(400, 400) * (line[1] - line[0]) ** 2
     heavy = prior == "student_t"
     assert mass.sum() == pytest.approx(1, abs=0.1 if heavy else 0.02)
-    drawn = model.prior_layer.sample(20_000, None, 1.0, SEED).numpy()
+    drawn = model.law.prior.sample(20_000, seed=SEED).numpy()
     inside = (drawn[:, 0] > 0).mean()
     assert inside == pytest.approx(mass[200:].sum(), abs=0.1 if heavy else 0.02)
     if prior != "builder":
@@ -369,10 +370,10 @@ def test_dynamic_binarization_draws_anew_in_training_and_once_in_scoring(digits)
     model = tiny("vae", likelihood="bernoulli", binarization="dynamic")
     model.adapt(digits.x_train)
     x = tf.constant(np.full((4000, 8, 8, 1), 4, "uint8"))
-    drawn = model._observe_rows(x, SEED, 0).numpy()
+    drawn = model.law.observe(x, RowNoise(SEED, 0)).numpy()
     assert set(np.unique(drawn)) == {0, 1}
     assert drawn.mean() == pytest.approx(4 / 16, abs=0.01)
-    assert (drawn != model._observe_rows(x, SEED + 1, 0).numpy()).any()
+    assert (drawn != model.law.observe(x, RowNoise(SEED + 1, 0)).numpy()).any()
     # the same binary data for all draws of z: else this would bound something else
     one, many = (model.log_prob(digits.x_test, num_samples=k, seed=5) for k in (1, 300))
     assert many.mean() > one.mean()
@@ -511,16 +512,16 @@ def test_flow_vae_log_det_by_autodiff():
     for weight in model.trainable_variables:
         weight.assign(weight + random.normal(0, 0.1, weight.shape))
     z = tf.constant(random.normal(size=(1, 2)))
-    output = model._output(z, None)
+    output = model.law.output(z, None)
     x = tf.constant(random.normal(size=(1, 4, 4, 2)))
-    mean, log_scale, seen = model._moments(output)
+    mean, log_scale, seen = model.law._moments(output)
     with tf.GradientTape() as tape:
         tape.watch(x)
-        noise, _ = model.flow.inverse_and_log_det((x - mean) * tf.exp(-log_scale), seen)
+        noise, _ = model.law.flow.inverse_and_log_det((x - mean) * tf.exp(-log_scale), seen)
     jacobian = tape.jacobian(noise, x).numpy().reshape(32, 32)
     _, log_det = np.linalg.slogdet(jacobian)
     expected = stats.norm.logpdf(noise.numpy()).sum() + log_det
-    assert model._flow_log_likelihood(x, mean, log_scale, seen).numpy()[0] == pytest.approx(
+    assert model.law._flow_log_likelihood(x, mean, log_scale, seen).numpy()[0] == pytest.approx(
         expected, rel=1e-6
     )
 
@@ -587,7 +588,7 @@ def test_active_units_tell_the_collapsed(digits):
     model, normal = linear_model()
     x = normal.rvs(500, random_state=1)
     assert model.active_units(x).tolist() == [True, True]
-    kernel = model.encoder_network.trainable_variables[0]
+    kernel = model.law.encoder.trainable_variables[0]
     values = np.array(kernel)
     values[:, 1] = 0
     kernel.assign(values)

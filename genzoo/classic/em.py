@@ -126,7 +126,8 @@ class EMModel(DensityModel):
         self, inputs: Batch, *weight: tf.Tensor
     ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """Hook, in graph: as `_expect`, of a batch as the data set has it."""
-        return self._expect(self._to_real(self.to_model(inputs["x"]), make_seed(0), 0)[0], *weight)
+        x = self.law.to_real(self.to_model(inputs["x"]), self._row_noise(make_seed(0), 0))[0]
+        return self._expect(x, *weight)
 
     def _expect(self, x: tf.Tensor, *weight: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """Hook, in graph: log p(x) [n] and the batch's sums of sufficient statistics.
@@ -230,7 +231,8 @@ class EMModel(DensityModel):
             return dataset
 
         def dequantize(first_row, batch):
-            real, _ = self._to_real(self.to_model(batch["x"]), make_seed(0), first_row)
+            noise = self._row_noise(make_seed(0), first_row)
+            real, _ = self.law.to_real(self.to_model(batch["x"]), noise)
             return first_row + tf.shape(real, tf.int64)[0], {**batch, "x": real}
 
         start = tf.constant(0, tf.int64)

@@ -1,33 +1,29 @@
 """DensityModel: models with a likelihood, exact or bounded."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from genzoo.core import checks
-from genzoo.core.batches import Batch
-from genzoo.core.errors import InvalidInputError, NoDensityError
+from genzoo.core.errors import DataError, InvalidInputError, NoDensityError
 from genzoo.core.likelihood import Likelihood
 from genzoo.core.model import GenerativeModel
-from genzoo.core.random import make_seed, uniform_rows
+from genzoo.core.random import RowNoise, make_seed
 from genzoo.core.replicas import first_row
 from genzoo.core.sources import is_stream
 
-_DEQUANTIZE = 1
+# where the weights of a model stand in a file: in its law
+_LAYOUT = "law"
 
 
 class DensityModel(GenerativeModel):
-    """Base of models with `log_prob`.
+    """Base of models with `log_prob`: the shell around a law that has a density.
 
     Integers are treated as integers: `log_prob` adds uniform noise u on [0, 1) and scores the
     density at x + u, a lower bound (in expectation) on the log of the mass of x.
-
-    A subclass implements `_log_weight(x, context, seed, first_row)`, in graph: log p(x) of real
-    x, the model's own numbers (see `DataSpec.to_model`). One that estimates p(x) implements
-    `_draw_log_weight` in its place, and `_prepare` for what its draws share.
 
     Reference: Theis, van den Oord and Bethge, A note on the evaluation of generative models, 2016.
     """
@@ -38,7 +34,7 @@ class DensityModel(GenerativeModel):
     def likelihood(self) -> Likelihood:
         integer = self.data_spec is not None and self.data_spec.is_integer
         return Likelihood(
-            kind="lower_bound" if integer else self.traits.likelihood,
+            kind="exact" if self._is_exact and not integer else "lower_bound",
             unit="mass" if integer else "density",
         )
 
@@ -54,75 +50,45 @@ class DensityModel(GenerativeModel):
         x = self.to_model(parts["x"])
         seed = make_seed(self.seed_generator.next() if training else 0)
         context = self.encode_context(parts.get("context"))
-        return self._objective(x, context, seed, first_row(x))
+        return self.law.objective(x, context, self._row_noise(seed, first_row(x)))
+
+    def _row_noise(self, seed, first_row) -> RowNoise:
+        return RowNoise(seed, first_row, self.float_dtype)
 
     def _predict_rows(self, x, context, first_row):
-        return self._objective(x, context, make_seed(0), first_row)
-
-    def _objective(self, x, context, seed, first_row) -> tf.Tensor | dict[str, tf.Tensor]:
-        """Hook: what training raises, [n], or a dict of its parts."""
-        prepared = self._prepare(x, context, seed, first_row)
-        return self._draw_log_weight(prepared, context, seed, first_row)
-
-    def _prepare(self, x, context, seed, first_row) -> Any:
-        """Hook: what all draws of the weight share."""
-        return x
-
-    def _draw_log_weight(self, prepared, context, seed, first_row) -> tf.Tensor:
-        """Hook: log p(x), or a draw whose exponential has mean p(x), [n]."""
-        real, log_weight = self._to_real(prepared, seed, first_row)
-        return self._log_weight(real, context, seed, first_row) + log_weight
-
-    def _log_weight(self, x, context, seed, first_row) -> tf.Tensor:
-        """Hook: log p(x) of real x, [n]."""
-        raise NotImplementedError
-
-    def _to_real(self, x, seed, first_row) -> tuple[tf.Tensor, Any]:
-        """Dequantise integers.
-
-        Args:
-            x: The model's own numbers.
-
-        Returns:
-            Real numbers, and -log q of the noise that was added less the log of the data's scale.
-        """
-        if x.dtype.is_floating or self.data_spec is None:
-            spec = self.data_spec
-            log_scale = 0.0 if spec is None else spec.log_scale(self.event_shape)
-            return tf.cast(x, self.float_dtype), -log_scale
-        seed = tf.random.experimental.stateless_fold_in(seed, _DEQUANTIZE)
-        return self._dequantize(x, seed, first_row)
-
-    def _dequantize(self, x, seed, first_row):
-        noise = uniform_rows(tf.shape(x)[0], self.event_shape, seed, first_row, self.float_dtype)
-        return tf.cast(x, self.float_dtype) + noise, 0.0
-
-    def _real_batches(self, batches: Iterator[Batch]) -> Iterator[tuple[tf.Tensor, Any]]:
-        """Yield dequantised batches with their encoded context, for parts that adapt to data."""
-        first_row = 0
-        for batch in batches:
-            x, _ = self._to_real(tf.convert_to_tensor(batch["x"]), make_seed(0), first_row)
-            yield x, self.encode_context(batch.get("context"))
-            first_row += len(batch["x"])
+        return self.law.objective(x, context, self._row_noise(make_seed(0), first_row))
 
     def _score_rows(self, x, context, first_row, seed, num_samples) -> tf.Tensor:
-        """Log-mean-exp of `num_samples` draws of the weight, [n]."""
-        prepared = self._prepare(x, context, seed, first_row)
+        noise = self._row_noise(seed, first_row)
+        return self.law.log_prob(x, context, noise, num_samples)
 
-        def draw(k):
-            own = tf.random.experimental.stateless_fold_in(seed, k)
-            return self._draw_log_weight(prepared, context, own, first_row)
+    def _sample(self, n, context, temperature, seed, **options):
+        return self.law.sample(n, context, temperature=temperature, seed=seed, **options)
 
-        if isinstance(num_samples, int) and num_samples == 1:
-            # a loop would hold the graph of a draw twice
-            return draw(0)
-        _, total = tf.while_loop(
-            lambda k, _: k < num_samples,
-            lambda k, total: (k + 1, tf.reduce_logsumexp([total, draw(k)], axis=0)),
-            [tf.constant(1), draw(0)],
-            parallel_iterations=1,
-        )
-        return total - tf.math.log(tf.cast(num_samples, total.dtype))
+    def _set_spec(self, spec):
+        super()._set_spec(spec)
+        self.law.data_spec = spec
+
+    def _adapt_parts(self, batches):
+        def encoded():
+            for batch in batches():
+                yield tf.convert_to_tensor(batch["x"]), self.encode_context(batch.get("context"))
+
+        self.law.adapt(encoded)
+
+    # Saving
+
+    def fitted_state(self):
+        return {**super().fitted_state(), "layout": _LAYOUT}
+
+    def restore_state(self, state):
+        if state.get("layout") != _LAYOUT:
+            raise DataError(
+                f"Expected a {type(self).__name__} saved by this version of genzoo. Received: one "
+                "of version 0.1, whose weights had other places in the file. Load it with that "
+                "version, or train the model anew."
+            )
+        super().restore_state(state)
 
     # Outside
 

@@ -13,10 +13,10 @@ PATHS = ("spherical", "linear")
 
 
 class LatentModel:
-    """Mixin of density models with a way from the data to points z and a way back.
+    """Mixin of models with a way from the data to points z and a way back.
 
-    A subclass implements `latent_shape` and, in graph, `_encode(x, context, first_row)`,
-    `_decode(z, context)` and `_draw_latent(n, context, temperature, seed)`.
+    A subclass says its `latent_shape`; its law, or the methods here that stand for it, have
+    `encode(x, context)`, `decode(z, context)` and `sample_latent(n, context, temperature, seed)`.
     """
 
     @property
@@ -25,13 +25,13 @@ class LatentModel:
         raise NotImplementedError
 
     def _encode(self, x, context, first_row) -> tf.Tensor:
-        raise NotImplementedError
+        return self.law.encode(x, context)
 
     def _decode(self, z, context) -> tf.Tensor:
-        raise NotImplementedError
+        return self.data_spec.to_data(self.law.decode(z, context))
 
     def _draw_latent(self, n, context, temperature, seed) -> tf.Tensor:
-        raise NotImplementedError
+        return self.law.sample_latent(n, context, temperature=temperature, seed=seed)
 
     def sample_latent(
         self,

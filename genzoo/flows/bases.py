@@ -1,4 +1,4 @@
-"""Base distributions of flows: Keras layers that yield `tfd.Distribution`s."""
+"""Base distributions of flows: laws that yield `tfd.Distribution`s."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,58 +8,63 @@ import tensorflow as tf
 
 from genzoo.core.checks import check_choice
 from genzoo.core.errors import InvalidInputError
+from genzoo.core.law import Law, as_law
 from genzoo.core.lazy import tfp
 
 
-class _Base(keras.layers.Layer):
-    """Base of the base distributions.
+class BaseLaw(Law):
+    """A law in closed form, without a context.
+
+    A subclass implements `distribution`, and `make_weights` where it has weights.
 
     Args:
-        shape: Shape of one example on the base side.
+        event_shape: Shape of one example on the base side.
         seed: Fixes the initial weights.
     """
 
-    def __init__(self, shape: tuple[int, ...], seed: int | None = None, **layer_arguments: Any):
-        super().__init__(**layer_arguments)
-        self.shape = shape
+    def __init__(
+        self, event_shape: tuple[int, ...], *, seed: int | None = None, **layer_arguments: Any
+    ):
+        super().__init__(event_shape, **layer_arguments)
         self.seed = seed
         self.make_weights()
         self.built = True
 
-    def add_weight(self, *arguments, **keywords):
-        """Add a weight, which mixed precision leaves as it is."""
-        return super().add_weight(*arguments, **{"autocast": False, **keywords})
-
     def make_weights(self) -> None:
         """Hook: make the weights."""
 
-    def distribution(self, temperature: Any = 1.0):
-        """Return the `tfd.Distribution` of events `shape`, its scale times `temperature`.
+    def log_weight(self, prepared, context, noise):
+        real, log_weight = self.to_real(prepared, noise)
+        return self.distribution().log_prob(real) + log_weight
 
-        It reads the weights at each call, not once.
-        """
-        raise NotImplementedError
+    def sample(self, n, context=None, *, temperature=1.0, seed):
+        return self.distribution(temperature=temperature).sample(n, seed=seed)
 
 
-class Normal(_Base):
+@keras.saving.register_keras_serializable("genzoo")
+class Normal(BaseLaw):
     """Independent standard normals."""
 
-    def distribution(self, temperature=1.0):
+    is_standard_normal = True
+
+    def distribution(self, context=None, temperature=1.0):
         tfd = tfp.distributions
         scale = tf.cast(temperature, self.variable_dtype)
-        return tfd.Sample(tfd.Normal(tf.zeros([], self.variable_dtype), scale), self.shape)
+        return tfd.Sample(tfd.Normal(tf.zeros([], self.variable_dtype), scale), self.event_shape)
 
 
-class Logistic(_Base):
+@keras.saving.register_keras_serializable("genzoo")
+class Logistic(BaseLaw):
     """Independent standard logistics (Dinh, Krueger and Bengio, NICE, 2015)."""
 
-    def distribution(self, temperature=1.0):
+    def distribution(self, context=None, temperature=1.0):
         tfd = tfp.distributions
         scale = tf.cast(temperature, self.variable_dtype)
-        return tfd.Sample(tfd.Logistic(tf.zeros([], self.variable_dtype), scale), self.shape)
+        return tfd.Sample(tfd.Logistic(tf.zeros([], self.variable_dtype), scale), self.event_shape)
 
 
-class StudentT(_Base):
+@keras.saving.register_keras_serializable("genzoo")
+class StudentT(BaseLaw):
     """Independent Student's t, one learned number of degrees of freedom a coordinate, above 1.
 
     Reference: Alexanderson and Henter, Robust model training and generalisation with Studentising
@@ -69,18 +74,19 @@ class StudentT(_Base):
     def make_weights(self):
         # softplus(4) + 1: five degrees of freedom
         self.raw_df = self.add_weight(
-            shape=self.shape, initializer=keras.initializers.Constant(4.0), name="raw_df"
+            shape=self.event_shape, initializer=keras.initializers.Constant(4.0), name="raw_df"
         )
 
-    def distribution(self, temperature=1.0):
+    def distribution(self, context=None, temperature=1.0):
         tfd = tfp.distributions
         df = tfp.util.DeferredTensor(self.raw_df.value, lambda raw: 1.0 + tf.math.softplus(raw))
         scale = tf.cast(temperature, self.variable_dtype)
         t = tfd.StudentT(df, tf.zeros([], self.variable_dtype), scale)
-        return tfd.Independent(t, len(self.shape))
+        return tfd.Independent(t, len(self.event_shape))
 
 
-class Mixture(_Base):
+@keras.saving.register_keras_serializable("genzoo")
+class Mixture(BaseLaw):
     """A mixture of diagonal Gaussians; weights, means and scales are learned.
 
     Reference: Papamakarios, Pavlakou and Murray, Masked autoregressive flow, 2017.
@@ -89,7 +95,7 @@ class Mixture(_Base):
     num_components = 10
 
     def make_weights(self):
-        shape = (self.num_components, *self.shape)
+        shape = (self.num_components, *self.event_shape)
         self.logits = self.add_weight(shape=shape[:1], initializer="zeros", name="logits")
         self.means = self.add_weight(
             shape=shape,
@@ -98,7 +104,7 @@ class Mixture(_Base):
         )
         self.log_scales = self.add_weight(shape=shape, initializer="zeros", name="log_scales")
 
-    def distribution(self, temperature=1.0):
+    def distribution(self, context=None, temperature=1.0):
         tfd = tfp.distributions
         bound, temperature = 5.0, tf.cast(temperature, self.variable_dtype)
         scales = tfp.util.DeferredTensor(
@@ -106,26 +112,29 @@ class Mixture(_Base):
         )
         parts = tfd.Normal(self.means.value, scales)
         return tfd.MixtureSameFamily(
-            tfd.Categorical(logits=self.logits.value), tfd.Independent(parts, len(self.shape))
+            tfd.Categorical(logits=self.logits.value), tfd.Independent(parts, len(self.event_shape))
         )
 
 
-class Custom(_Base):
+@keras.saving.register_keras_serializable("genzoo")
+class Custom(BaseLaw):
     """What a function of the shape returns; a temperature scales it about zero."""
 
-    def __init__(self, builder: Callable[[tuple[int, ...]], Any], shape, **arguments):
-        self._builder = builder
-        super().__init__(shape, **arguments)
+    def __init__(
+        self, event_shape: tuple[int, ...], builder: Callable[[tuple[int, ...]], Any], **arguments
+    ):
+        super().__init__(event_shape, **arguments)
+        self.builder = builder
         made = self.distribution()
-        event_shape = getattr(made, "event_shape", None)
-        if event_shape is None or tuple(event_shape) != tuple(shape):
+        shape = getattr(made, "event_shape", None)
+        if shape is None or tuple(shape) != self.event_shape:
             raise InvalidInputError(
-                f"Expected base to return a tfd.Distribution of event shape {tuple(shape)}. "
+                f"Expected base to return a tfd.Distribution of event shape {self.event_shape}. "
                 f"Received: {made!r}"
             )
 
-    def distribution(self, temperature=1.0):
-        made = self._builder(self.shape)
+    def distribution(self, context=None, temperature=1.0):
+        made = self.builder(self.event_shape)
         if isinstance(temperature, float) and temperature == 1.0:
             return made
         scale = tfp.bijectors.Scale(tf.cast(temperature, made.dtype))
@@ -135,8 +144,20 @@ class Custom(_Base):
 BASES = {"normal": Normal, "logistic": Logistic, "student_t": StudentT, "mixture": Mixture}
 
 
-def make_base(base, shape, seed, dtype) -> _Base:
-    """Return the layer for a name of `BASES` or a builder."""
+def make_base(
+    base: Any, event_shape: tuple[int, ...], seed: int | None, dtype: Any, context_size: int = 0
+) -> Law:
+    """Return the law for a name of `BASES`, a function of the shape, a model or a law.
+
+    Args:
+        base: Of these.
+        event_shape: Shape of one example on the base side.
+        seed: Fixes the initial weights.
+        dtype: Of the weights.
+        context_size: Width of the encoded context that models and laws may take.
+    """
+    if isinstance(base, keras.layers.Layer):
+        return as_law(base, event_shape, context_size, "base")
     if callable(base):
-        return Custom(base, shape, seed=seed, dtype=dtype)
-    return BASES[check_choice(base, BASES, "base")](shape, seed, dtype=dtype)
+        return Custom(event_shape, base, seed=seed, dtype=dtype)
+    return BASES[check_choice(base, BASES, "base")](event_shape, seed=seed, dtype=dtype)

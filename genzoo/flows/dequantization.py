@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from genzoo.core.random import RowNoise
 from genzoo.core.spec import DataSpec
 from genzoo.core.traits import is_image
 from genzoo.steps import Chain, Coupling, Flatten, ImageCoupling, Logit, Permutation
@@ -58,21 +59,17 @@ class VariationalDequantizer(keras.layers.Layer):
         self.chain.build((None, *event_shape))
         self.built = True
 
-    @property
-    def base_shape(self) -> tuple[int, ...]:
-        """Shape of the noise."""
-        return self.chain.base_shape
-
     def dequantize(
-        self, x: tf.Tensor, noise: tf.Tensor, spec: DataSpec
+        self, x: tf.Tensor, noise: RowNoise, spec: DataSpec
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Return x + u as real numbers and -log q(u | x), [n].
 
         Args:
             x: Integers [n, *event_shape].
-            noise: Uniform on [0, 1), [n, *base_shape].
+            noise: Of the rows.
             spec: The kind of the data.
         """
+        noise = noise.uniform(tf.shape(x)[0], self.chain.base_shape)
         real = tf.cast(x, noise.dtype)
         # the network sees the integers within [-1, 1]
         seen = real / (0.5 * spec.levels) - 1.0 if spec.levels else tf.math.asinh(real)

@@ -2,11 +2,10 @@
 
 import dataclasses
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from genzoo.core import checks
@@ -14,18 +13,15 @@ from genzoo.core.compat.keras import layers_within
 from genzoo.core.density import DensityModel
 from genzoo.core.errors import InvalidInputError
 from genzoo.core.latent import LatentModel
-from genzoo.core.lazy import lazy_module, tfp
-from genzoo.core.random import uniform_rows
 from genzoo.core.registry import models
-from genzoo.flows.bases import BASES, make_base
+from genzoo.flows.bases import BASES
 from genzoo.flows.dequantization import VariationalDequantizer
 from genzoo.flows.preprocessing import PREPROCESSING, preprocessing_steps
-from genzoo.steps import Chain, Flatten, FlowStep
-
-bijectors = lazy_module("genzoo.steps.bijectors")
+from genzoo.flows.transformed import TransformedLaw
+from genzoo.steps import BijectorStep, Flatten, FlowStep
+from genzoo.steps.stock import is_bijector
 
 _DEQUANTIZATION = ("uniform", "variational")
-_START_ROWS = 512
 _CHECKED_ROWS = 64
 _INVERSION_TOLERANCE = 1e-4
 
@@ -38,12 +34,14 @@ class Flow(LatentModel, DensityModel):
 
     Args:
         event_shape: Shape of one example.
-        steps: Steps of `genzoo.steps` from the base to the data, which the preprocessing follows,
-            of the model's dtype. Those that see a context are made for `context_size` numbers.
-            Subclasses make their own.
+        steps: Steps of `genzoo.steps`, bijectors of TFP's, or functions that make a bijector (of
+            the encoded context, if they take an argument), from the base to the data; the
+            preprocessing follows. Those of `genzoo.steps` are of the model's dtype, and made for
+            `context_size` numbers where they see a context. Subclasses make their own.
         base: Distribution on the base side: `"normal"`, `"logistic"`, `"student_t"` (heavy tails,
-            learned degrees of freedom), `"mixture"` (of diagonal Gaussians, learned), or a
-            function of the base shape that returns a `tfd.Distribution`.
+            learned degrees of freedom), `"mixture"` (of diagonal Gaussians, learned), a function of
+            the base shape that returns a `tfd.Distribution`, or a model or law with a density,
+            which is trained along.
         preprocessing: Steps at the data end, their log-det included in `log_prob`:
             `"standardize"` (mean 0 and variance 1 by feature); `"logit"` (pixels to the unit
             interval, then the logit with margin `alpha`); `None`; `"auto"`: `image_preprocessing`
@@ -65,7 +63,8 @@ class Flow(LatentModel, DensityModel):
     >>> x = genzoo.data.load("moons", seed=0).x_train
     >>> half = {"hidden_units": (32,), "seed": 0}
     >>> steps = [genzoo.steps.Coupling("spline", side, **half) for side in ("first", "second")]
-    >>> model = genzoo.Flow((2,), steps=[*steps, genzoo.steps.LULinear(seed=0)])
+    >>> steps += [tfp.bijectors.SinhArcsinh(skewness=0.5), genzoo.steps.LULinear(seed=0)]
+    >>> model = genzoo.Flow((2,), steps=steps)
     >>> history = model.fit(x, epochs=1, verbose=0)
     >>> model.log_prob(x).shape, model.sample(5, seed=0).shape
     ((1600,), (5, 2))
@@ -82,8 +81,8 @@ class Flow(LatentModel, DensityModel):
         self,
         event_shape: tuple[int, ...] | int,
         *,
-        steps: Sequence[FlowStep] | None = None,
-        base: str | Callable[[tuple[int, ...]], Any] = "normal",
+        steps: Sequence[Any] | None = None,
+        base: Any = "normal",
         preprocessing: str | None = "auto",
         alpha: float = 0.01,
         dequantization: str = "uniform",
@@ -94,7 +93,9 @@ class Flow(LatentModel, DensityModel):
         self.gradient_checkpointing = checks.check_choice(
             gradient_checkpointing, (True, False), "gradient_checkpointing"
         )
-        self.base = base if callable(base) else checks.check_choice(base, BASES, "base")
+        if not callable(base):
+            checks.check_choice(base, BASES, "base")
+        self.base = base
         self.preprocessing = checks.check_choice(preprocessing, PREPROCESSING, "preprocessing")
         self.alpha = checks.check_number(alpha, "alpha")
         self.dequantization = checks.check_choice(dequantization, _DEQUANTIZATION, "dequantization")
@@ -113,62 +114,71 @@ class Flow(LatentModel, DensityModel):
                 "Expected a list of steps of genzoo.steps, from the base to the data. "
                 f"Received: steps={steps!r}. Models that make their own: {', '.join(models())}."
             )
+        made = []
         for i, step in enumerate(steps):
             if not isinstance(step, FlowStep):
-                raise InvalidInputError(
-                    f"Expected steps of genzoo.steps. Received: steps[{i}] of type "
-                    f"{type(step).__name__}"
-                )
+                if not is_bijector(step) and not callable(step):
+                    raise InvalidInputError(
+                        "Expected steps of genzoo.steps, bijectors of TFP's or functions that make "
+                        f"one. Received: steps[{i}] of type {type(step).__name__}"
+                    )
+                step = BijectorStep(step, context_size=self.context_size, dtype=self.dtype_policy)
+            made.append(step)
             if step.variable_dtype != self.float_dtype:
                 raise InvalidInputError(
                     f"Expected steps of the model's dtype, {self.float_dtype}. Received: "
                     f"steps[{i}], a {type(step).__name__} of dtype {step.variable_dtype}. Give "
                     "both the same dtype=..."
                 )
-        return list(steps)
+        return made
+
+    def get_config(self):
+        config = super().get_config()
+        if config.get("steps") is not None:
+            # bijectors among them as steps, which Keras can save
+            own = self.steps[: len(config["steps"])]
+            config["steps"] = [keras.saving.serialize_keras_object(step) for step in own]
+        return config
 
     def set_steps(self, steps: Sequence[FlowStep]) -> None:
-        """Join and build the steps.
+        """Make the law of the steps.
 
         Args:
             steps: Steps from the base to the data; the preprocessing comes after them.
         """
-        dtype = self.dtype_policy
         ends = preprocessing_steps(
             self.preprocessing,
             self.event_shape,
             images=self.image_preprocessing,
             alpha=self.alpha,
-            dtype=dtype,
+            dtype=self.dtype_policy,
         )
-        self.chain = Chain([*steps, *ends], dtype=dtype)
-        self.chain.build((None, *self.event_shape))
-        for chain in self._chains():
-            # a chain within is one step of it
-            within = any(chain in other.steps for other in self._chains())
-            chain.gradient_checkpointing = self.gradient_checkpointing and not within
-        self.base_layer = make_base(self.base, self.base_shape, self.seed, self.dtype_policy)
-        self.dequantizer = None
+        dequantizer = None
         if self.dequantization == "variational":
-            self.dequantizer = VariationalDequantizer(
+            dequantizer = VariationalDequantizer(
                 self.event_shape, seed=self.step_seed(500), dtype=self.dtype_policy
             )
+        self.law = TransformedLaw(
+            self.event_shape,
+            [*steps, *ends],
+            base=self.base,
+            dequantizer=dequantizer,
+            gradient_checkpointing=self.gradient_checkpointing,
+            seed=self.seed,
+            context_size=self.context_size,
+            dtype=self.dtype_policy,
+        )
         self.built = True
 
     @property
     def steps(self) -> list[FlowStep]:
         """The steps from the base to the data."""
-        return list(self.chain.steps)
-
-    @property
-    def base_shape(self) -> tuple[int, ...]:
-        """Shape of one example on the base side."""
-        return self.chain.base_shape
+        return self.law.steps
 
     @property
     def latent_shape(self) -> tuple[int, ...]:
         """Shape of one z: that of an example on the base side."""
-        return self.base_shape
+        return self.law.base.event_shape
 
     def flattening(self) -> list[FlowStep]:
         """Return the step that makes vectors of events that are not, if there is need of it."""
@@ -180,33 +190,13 @@ class Flow(LatentModel, DensityModel):
 
     # In graph
 
-    def base_distribution(self, temperature: Any = 1.0):
-        """Return the `tfd.Distribution` on [*base_shape], its scale times `temperature`."""
-        return self.base_layer.distribution(temperature)
-
     def bijector(self, context: tf.Tensor | None = None):
-        """Return the `tfb.Bijector` from the base to the data.
+        """Return the `tfb.Chain` of the steps' bijectors, from the base to the data.
 
         Args:
             context: For conditional flows, from `encode_context`, [n, context_size]; a batch of n.
         """
-        bijector = self._own_bijector(context)
-        if self.data_spec is None or self.data_spec.offset is None:
-            return bijector
-        return bijectors.UncachedChain([self.data_spec.bijector(self.float_dtype), bijector])
-
-    def _own_bijector(self, context):
-        """Return the bijector from the base to the numbers that the model computes with."""
-        # XLA inlines functions at a cost that grows exponentially with their number
-        self._share_traces(not self.jit_compile)
-        return self.chain.bijector(context)
-
-    def _share_traces(self, shared: bool) -> None:
-        for chain in self._chains():
-            chain.shares_traces = shared
-
-    def _chains(self) -> list[Chain]:
-        return [layer for layer in layers_within(self.chain) if isinstance(layer, Chain)]
+        return self.law.data_bijector(context)
 
     def distribution(self, context=None, temperature=1.0):
         """Return the `tfd.TransformedDistribution` over data as real numbers.
@@ -219,70 +209,12 @@ class Flow(LatentModel, DensityModel):
                 batch of n distributions: `sample(k)` has shape [k, n, *event_shape].
             temperature: Scale of the base.
         """
-        own = self._own_distribution(context, temperature)
-        if self.data_spec is None or self.data_spec.offset is None:
-            return own
-        units = self.data_spec.bijector(self.float_dtype)
-        return tfp.distributions.TransformedDistribution(own, units)
+        return self.law.data_distribution(context, temperature)
 
-    def _own_distribution(self, context, temperature=1.0):
-        """Return the distribution of the numbers that the model computes with."""
-        base = self.base_distribution(temperature)
-        return bijectors.FlowDistribution(base, self._own_bijector(context))
-
-    def _dequantize(self, x, seed, first_row):
-        if self.dequantizer is None:
-            return super()._dequantize(x, seed, first_row)
-        noise = uniform_rows(
-            tf.shape(x)[0], self.dequantizer.base_shape, seed, first_row, self.float_dtype
-        )
-        return self.dequantizer.dequantize(x, noise, self.data_spec)
-
-    def _log_weight(self, x, context, seed, first_row):
-        return self._own_distribution(context).log_prob(x)
-
-    def _sample(self, n, context, temperature, seed):
-        noise = self.base_distribution(temperature).sample(n, seed=seed)
-        return self._own_bijector(context).forward(noise)
-
-    def _draw_latent(self, n, context, temperature, seed):
-        return self.base_distribution(temperature).sample(n, seed=seed)
-
-    def _encode(self, x, context, first_row):
-        # integers by the middle of their bins, so that floor() leads back to them
-        real = tf.cast(x, self.float_dtype) + (0.5 if self.data_spec.is_integer else 0.0)
-        return self._own_bijector(context).inverse(real)
-
-    def _decode(self, z, context):
-        return self.data_spec.to_data(self._own_bijector(context).forward(z))
-
-    # Data-dependent start
-
-    def _adapt_parts(self, batches):
-        for index in reversed(range(len(self.steps))):
-            step = self.steps[index]
-            if step.adapts:
-                step.adapt(lambda i=index: self._seen_by(i, batches), self.data_spec)
-        if self.chain.starts:
-            self.chain.start(*self._first_rows(batches))
-
-    def _first_rows(self, batches):
-        rows, contexts, count = [], [], 0
-        for x, context in self._real_batches(batches()):
-            rows.append(x)
-            contexts.append(context)
-            count += len(x)
-            if count >= _START_ROWS:
-                break
-        context = None if contexts[0] is None else tf.concat(contexts, 0)[:_START_ROWS]
-        return tf.concat(rows, 0)[:_START_ROWS], context
-
-    def _seen_by(self, index, batches):
-        """Yield the data as step `index` sees them, the steps after it inverted."""
-        for x, context in self._real_batches(batches()):
-            for step in reversed(self.steps[index + 1 :]):
-                x, _ = step.inverse_and_log_det(x, context)
-            yield x.numpy()
+    def make_train_function(self, force: bool = False) -> None:
+        # XLA inlines functions at a cost that grows exponentially with their number
+        self.law.share_traces(not self.jit_compile)
+        super().make_train_function(force)
 
     # Outside
 
@@ -316,14 +248,6 @@ class Flow(LatentModel, DensityModel):
         return {"inversion_error": self.inversion_error(x[rows], context=context)}
 
     def _inversion_error(self, x, context):
-        real = tf.cast(self.to_model(x), self.float_dtype)
-        real += 0.5 if self.data_spec.is_integer else 0.0
         if context is not None:
             context = self.encode_context(context[: len(x)])
-        # op by op: there is nothing to gain from new traces
-        self._share_traces(False)
-        z, _ = self.chain.inverse_and_log_det(real, context)
-        back, _ = self.chain.forward_and_log_det(tf.identity(z), context)
-        flat = real.numpy().reshape(len(real), -1)
-        moved = np.linalg.norm(back.numpy().reshape(flat.shape) - flat, axis=1)
-        return float(np.max(moved / (np.linalg.norm(flat, axis=1) + 1e-12)))
+        return self.law.inversion_error(self.to_model(x), context)

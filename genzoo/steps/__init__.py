@@ -15,9 +15,11 @@ from genzoo.steps.elementwise import (
 from genzoo.steps.image import Flatten, Squeeze
 from genzoo.steps.mixing import LULinear, Permutation
 from genzoo.steps.planar import Planar, Radial
+from genzoo.steps.stock import BijectorStep
 
 __all__ = [
     "ActNorm",
+    "BijectorStep",
     "Center",
     "Chain",
     "Coupling",

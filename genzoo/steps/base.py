@@ -67,6 +67,11 @@ class FlowStep(InCheckpoints, Configured, keras.layers.Layer):
         """Shape of one example on the base side; `event_shape` is that of the data side."""
         return self.event_shape
 
+    @property
+    def parts(self) -> list["FlowStep"]:
+        """The steps that this one is made of."""
+        return []
+
     def forward_and_log_det(self, x, context=None) -> tuple[tf.Tensor, tf.Tensor]:
         """Map [n, *base_shape] to the data side.
 

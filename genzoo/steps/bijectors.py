@@ -133,6 +133,51 @@ class UncachedChain(Uncached, of_any_parts(tfp.bijectors.Chain)):
     """A `tfb.Chain` that remembers nothing from call to call, as the steps in it."""
 
 
+class ChainBijector(UncachedChain):
+    """The `tfb.Chain` of the bijectors of a chain's steps: one pass through all answers for all.
+
+    Args:
+        chain: A built `Chain`.
+        context, name, identity: As of `StepBijector`.
+    """
+
+    def __init__(self, chain, context=None, name: str | None = None, identity: Any = None):
+        whole = StepBijector(chain, context, name, identity)
+        own = {"chain": chain, **{k: v for k, v in whole.parameters.items() if k != "step"}}
+        self._whole = whole
+        # of no steps it would have to be the identity of numbers
+        parts = [step.bijector(context) for step in reversed(chain.steps)] or [whole]
+        super().__init__(parts, parameters=own, name=whole.name)
+
+    @classmethod
+    def _parameter_properties(cls, dtype):
+        return StepBijector._parameter_properties(dtype)
+
+    @property
+    def dtype(self):
+        return self._whole.dtype
+
+    def forward_and_log_det(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """As of `StepBijector`."""
+        return self._whole.forward_and_log_det(x)
+
+    def inverse_and_log_det(self, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """As of `StepBijector`."""
+        return self._whole.inverse_and_log_det(y)
+
+    def _forward(self, x):
+        return self._whole.forward(x)
+
+    def _inverse(self, y):
+        return self._whole.inverse(y)
+
+    def _forward_log_det_jacobian(self, x, event_ndims):
+        return self._whole.forward_log_det_jacobian(x, event_ndims)
+
+    def _inverse_log_det_jacobian(self, y, event_ndims):
+        return self._whole.inverse_log_det_jacobian(y, event_ndims)
+
+
 class _Pass:
     """What a pass found for a point, and which of TFP's questions it has answered."""
 

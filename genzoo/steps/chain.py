@@ -9,9 +9,12 @@ import keras
 import tensorflow as tf
 
 from genzoo.core.compat.tensorflow import not_inlined
+from genzoo.core.lazy import lazy_module
 from genzoo.core.tracing import purpose
 from genzoo.steps import checkpointing
 from genzoo.steps.base import FlowStep
+
+bijectors = lazy_module("genzoo.steps.bijectors")
 
 
 class SharedTraces:
@@ -110,6 +113,21 @@ class Chain(_Composite):
     def base_shape(self):
         return self._base_shape
 
+    @property
+    def parts(self):
+        return list(self.steps)
+
+    def chains_within(self) -> list["Chain"]:
+        """Return the chains among the steps and inside them."""
+        inner = list(self.steps)
+        for step in inner:
+            inner.extend(step.parts)
+        return [step for step in inner if isinstance(step, Chain)]
+
+    def bijector(self, context=None):
+        """Return the `tfb.Chain` of the steps' bijectors; see `FlowStep.bijector`."""
+        return bijectors.ChainBijector(self, context)
+
     def _run(self, step, method, x, context, values=None):
         if self.shares_traces:
             return self._traces.run(step, method, x, context, values)
@@ -176,6 +194,10 @@ class FactorOut(_Composite):
         self._out_shape = (*space, channels // 2)
 
     @property
+    def parts(self):
+        return [self.chain]
+
+    @property
     def base_shape(self):
         size = 1
         for n in self.event_shape:
@@ -221,6 +243,10 @@ class Inverse(FlowStep):
     def __init__(self, step: FlowStep, **layer_arguments):
         super().__init__(**layer_arguments)
         self.step = step
+
+    @property
+    def parts(self):
+        return [self.step]
 
     def build_event(self, event_shape):
         self.step.build((None, *event_shape))

@@ -12,10 +12,94 @@ from genzoo.core.errors import InvalidInputError
 from genzoo.core.registry import register
 from genzoo.flows.stacks import glow_step
 from genzoo.steps import Chain, Squeeze
+from genzoo.vaes.latent_variable import LatentVariableLaw
 from genzoo.vaes.phases import TwoPhaseTraining
 from genzoo.vaes.vae import VAE
 
 _GAUSSIANS = ("gaussian", "diagonal_gaussian")
+
+
+class FlowDecoderLaw(LatentVariableLaw):
+    """The law of a VAE whose Gaussian decoder is followed by a flow from the second phase on.
+
+    Args:
+        event_shape, **law_arguments: As of `LatentVariableLaw`.
+        flow: Chain of steps that see the decoder's mean and log-scale.
+        seen: Chain that carries these to the grid of the flow's base side.
+        flow_temperature: Scale of the flow's noise in sampling.
+        joint: Whether all parts are trained together.
+
+    Attributes:
+        phase: 0 while the VAE is trained, then 1.
+    """
+
+    def __init__(
+        self,
+        event_shape: tuple[int, ...],
+        *,
+        flow: Chain,
+        seen: Chain,
+        flow_temperature: float,
+        joint: bool,
+        **law_arguments: Any,
+    ):
+        super().__init__(event_shape, **law_arguments)
+        self.flow, self.seen = flow, seen
+        self.flow_temperature, self.joint = flow_temperature, joint
+        self.phase = int(joint)
+
+    def _moments(self, output):
+        """Return the decoder's mean and log-scale, and what the flow sees of them."""
+        mean, log_scale = self.likelihood.split(output)
+        log_scale = tf.broadcast_to(log_scale, tf.shape(mean))
+        seen, _ = self.seen.inverse_and_log_det(tf.concat([mean, log_scale], axis=-1))
+        return mean, log_scale, seen
+
+    def _flow_log_likelihood(self, target, mean, log_scale, seen):
+        rest = (target - mean) * tf.exp(-log_scale)
+        noise, log_det = self.flow.inverse_and_log_det(rest, seen)
+        axes = list(range(1, target.shape.rank))
+        log_normal = -0.5 * tf.reduce_sum(tf.square(noise), axis=axes)
+        log_normal -= 0.5 * math.prod(self.event_shape) * math.log(2 * math.pi)
+        return log_normal + log_det - tf.reduce_sum(log_scale, axis=axes)
+
+    def log_likelihood(self, target, z, context):
+        if self.phase == 0:
+            return super().log_likelihood(target, z, context)
+        return self._flow_log_likelihood(target, *self._moments(self.output(z, context)))
+
+    def objective(self, x, context=None, noise=None):
+        if self.phase == 0 or self.joint:
+            return super().objective(x, context, noise)
+        noise = self._noise(noise)
+        evidence = self.prepare(x, context, noise)
+        target, log_weight = self.target(evidence.x, noise)
+        z, log_q = self.draw_latent(evidence.posterior, noise)
+        kl = log_q - self.log_prior(z, context, noise)
+        # the VAE is fixed; no gradient runs into it
+        kl = tf.stop_gradient(kl)
+        moments = map(tf.stop_gradient, self._moments(self.output(z, context)))
+        reconstruction = self._flow_log_likelihood(target, *moments) + log_weight
+        elbo = reconstruction - kl
+        return {"objective": elbo, "elbo": elbo, "reconstruction": reconstruction, "kl": kl}
+
+    def draw_output(self, z, context, seed, mean, temperature=1.0):
+        if self.phase == 0:
+            return super().draw_output(z, context, seed, mean)
+        center, log_scale, seen = self._moments(self.output(z, context))
+        shape = tf.concat([tf.shape(z)[:1], self.flow.base_shape], axis=0)
+        noise = tf.zeros(shape, self.variable_dtype)
+        if not mean:
+            drawn = tf.random.stateless_normal(shape, seed, dtype=self.variable_dtype)
+            noise = temperature * drawn
+        rest, _ = self.flow.forward_and_log_det(noise, seen)
+        return center + tf.exp(log_scale) * rest
+
+    def sample(self, n, context=None, *, temperature=1.0, seed, mean=False, flow_temperature=None):
+        latent_seed, output_seed = tf.unstack(tf.random.split(seed))
+        z = self.sample_latent(n, context, temperature=temperature, seed=latent_seed)
+        scale = self.flow_temperature if flow_temperature is None else flow_temperature
+        return self.to_event(self.draw_output(z, context, output_seed, mean, scale))
 
 
 @register("flow_vae")
@@ -71,24 +155,21 @@ class FlowVAE(TwoPhaseTraining, VAE):
         **vae_arguments: Any,
     ):
         checks.check_choice(likelihood, _GAUSSIANS, "likelihood")
-        super().__init__(event_shape, prior=prior, likelihood=likelihood, **vae_arguments)
         self.num_flow_steps = checks.check_int(num_flow_steps, "num_flow_steps")
         self.flow_filters = checks.check_int(flow_filters, "flow_filters")
         self.flow_hidden_units = checks.check_units(flow_hidden_units, "flow_hidden_units")
         self.flow_temperature = checks.check_number(flow_temperature, "flow_temperature")
         self.joint = checks.check_choice(joint, (True, False), "joint")
         self.first_phase_share = checks.check_share(first_phase_share, "first_phase_share")
-        self._make_flow()
-        if joint:
-            self.phase = 1
+        super().__init__(event_shape, prior=prior, likelihood=likelihood, **vae_arguments)
 
     def _count_first_epochs(self, epochs):
         return 0 if self.joint else super()._count_first_epochs(epochs)
 
     def _second_part(self):
-        return self if self.joint else self.flow
+        return self if self.joint else self.law.flow
 
-    def _make_flow(self):
+    def _make_law(self):
         is_image, dtype = self.on_images, self.variable_dtype
         if not is_image and len(self.event_shape) != 1:
             raise InvalidInputError(
@@ -98,11 +179,19 @@ class FlowVAE(TwoPhaseTraining, VAE):
         *space, channels = self.event_shape
         squeeze = [Squeeze(dtype=dtype)] if is_image else []
         steps = [self._flow_step(i, channels, is_image) for i in range(self.num_flow_steps)]
-        self.flow = Chain([*steps, *squeeze], dtype=dtype)
-        self.flow.build((None, *self.event_shape))
+        flow = Chain([*steps, *squeeze], dtype=dtype)
+        flow.build((None, *self.event_shape))
         # the couplings see the decoder's output on the base side's grid
-        self.seen = Chain([Squeeze(dtype=dtype)] if is_image else [], dtype=dtype)
-        self.seen.build((None, *space, 2 * channels))
+        seen = Chain([Squeeze(dtype=dtype)] if is_image else [], dtype=dtype)
+        seen.build((None, *space, 2 * channels))
+        return FlowDecoderLaw(
+            self.event_shape,
+            flow=flow,
+            seen=seen,
+            flow_temperature=self.flow_temperature,
+            joint=self.joint,
+            **self._parts(),
+        )
 
     def _flow_step(self, index, channels, is_image):
         seen = {"image_context": 8 * channels} if is_image else {"context_size": 2 * channels}
@@ -116,60 +205,6 @@ class FlowVAE(TwoPhaseTraining, VAE):
             dtype=self.variable_dtype,
             **seen,
         )
-
-    # In graph
-
-    def _moments(self, output):
-        """Return the decoder's mean and log-scale, and what the flow sees of them."""
-        mean, log_scale = self.output_distribution.split(output)
-        log_scale = tf.broadcast_to(log_scale, tf.shape(mean))
-        seen, _ = self.seen.inverse_and_log_det(tf.concat([mean, log_scale], axis=-1))
-        return mean, log_scale, seen
-
-    def _flow_log_likelihood(self, target, mean, log_scale, seen):
-        rest = (target - mean) * tf.exp(-log_scale)
-        noise, log_det = self.flow.inverse_and_log_det(rest, seen)
-        axes = list(range(1, target.shape.rank))
-        log_normal = -0.5 * tf.reduce_sum(tf.square(noise), axis=axes)
-        log_normal -= 0.5 * self.event_size * math.log(2 * math.pi)
-        return log_normal + log_det - tf.reduce_sum(log_scale, axis=axes)
-
-    def _log_likelihood(self, target, z, context):
-        if self.phase == 0:
-            return super()._log_likelihood(target, z, context)
-        return self._flow_log_likelihood(target, *self._moments(self._output(z, context)))
-
-    def _objective(self, x, context, seed, first_row):
-        if self.phase == 0 or self.joint:
-            return super()._objective(x, context, seed, first_row)
-        evidence = self._prepare(x, context, seed, first_row)
-        target, log_weight = self._target(evidence.x, seed, first_row)
-        noise = self._noise(tf.shape(target)[0], seed, first_row)
-        z, log_q = self.posterior_layer.draw(evidence.posterior, noise)
-        kl = log_q - self._log_prior(z, context, seed, first_row)
-        # the VAE is fixed; no gradient runs into it
-        kl = tf.stop_gradient(kl)
-        moments = map(tf.stop_gradient, self._moments(self._output(z, context)))
-        reconstruction = self._flow_log_likelihood(target, *moments) + log_weight
-        elbo = reconstruction - kl
-        return {"objective": elbo, "elbo": elbo, "reconstruction": reconstruction, "kl": kl}
-
-    def _draw_output(self, z, context, seed, mean, temperature=1.0):
-        if self.phase == 0:
-            return super()._draw_output(z, context, seed, mean)
-        center, log_scale, seen = self._moments(self._output(z, context))
-        shape = tf.concat([tf.shape(z)[:1], self.flow.base_shape], axis=0)
-        noise = tf.zeros(shape, self.float_dtype)
-        if not mean:
-            noise = temperature * tf.random.stateless_normal(shape, seed, dtype=self.float_dtype)
-        rest, _ = self.flow.forward_and_log_det(noise, seen)
-        return center + tf.exp(log_scale) * rest
-
-    def _sample(self, n, context, temperature, seed, mean=False, flow_temperature=None):
-        latent_seed, output_seed = tf.unstack(tf.random.split(seed))
-        z = self._draw_latent(n, context, temperature, latent_seed)
-        scale = self.flow_temperature if flow_temperature is None else flow_temperature
-        return self._to_event(self._draw_output(z, context, output_seed, mean, scale))
 
     # Outside
 

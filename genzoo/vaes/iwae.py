@@ -1,5 +1,6 @@
 """IWAE: the VAE trained on the importance-weighted bound."""
 
+import dataclasses
 from typing import Any
 
 import tensorflow as tf
@@ -7,8 +8,50 @@ import tensorflow as tf
 from genzoo.core.checks import check_int
 from genzoo.core.errors import InvalidInputError
 from genzoo.core.registry import register
+from genzoo.vaes.latent_variable import LatentVariableLaw
 from genzoo.vaes.posteriors import PosteriorParameters
 from genzoo.vaes.vae import VAE
+
+
+class ImportanceWeightedLaw(LatentVariableLaw):
+    """The law of a VAE, trained on the bound of several draws.
+
+    Args:
+        event_shape, **law_arguments: As of `LatentVariableLaw`.
+        num_draws: Draws K of z for an example in training.
+    """
+
+    def __init__(self, event_shape: tuple[int, ...], *, num_draws: int, **law_arguments: Any):
+        super().__init__(event_shape, **law_arguments)
+        self.num_draws = num_draws
+
+    def objective(self, x, context=None, noise=None):
+        noise = self._noise(noise)
+        evidence = self.prepare(x, context, noise)
+        target, log_weight = self.target(evidence.x, noise)
+        n, draws = tf.shape(target)[0], self.num_draws
+
+        def repeat(values):
+            return None if values is None else tf.repeat(values, draws, axis=0)
+
+        latent = tf.reshape(self.latent_noise(n, noise, draws), [n * draws, self.latent_dim])
+        given = PosteriorParameters(*map(repeat, evidence.posterior))
+        z, log_q = self.posterior.draw(given, latent)
+        reconstruction = self.log_likelihood(repeat(target), z, repeat(context))
+        of_draws = dataclasses.replace(noise, first_row=noise.first_row * draws)
+        kl = log_q - self.log_prior(z, repeat(context), of_draws)
+
+        def by_draw(values):
+            return tf.reshape(values, [n, draws])
+
+        weights = by_draw(reconstruction - kl)
+        bound = tf.reduce_logsumexp(weights, axis=1) - tf.math.log(tf.cast(draws, weights.dtype))
+        return {
+            "objective": bound + log_weight,
+            "elbo": tf.reduce_mean(weights, axis=1) + log_weight,
+            "reconstruction": tf.reduce_mean(by_draw(reconstruction), axis=1) + log_weight,
+            "kl": tf.reduce_mean(by_draw(kl), axis=1),
+        }
 
 
 @register("iwae")
@@ -37,36 +80,13 @@ class IWAE(VAE):
     def __init__(
         self, event_shape: tuple[int, ...] | int, *, num_draws: int = 5, **vae_arguments: Any
     ):
-        super().__init__(event_shape, **vae_arguments)
         self.num_draws = check_int(num_draws, "num_draws")
+        super().__init__(event_shape, **vae_arguments)
         if self.beta != 1.0 or self.free_bits:
             raise InvalidInputError(
                 "Expected beta=1 and free_bits=0: the importance-weighted bound has no KL term. "
                 f"Received: beta={self.beta!r}, free_bits={self.free_bits!r}. Use VAE for them."
             )
 
-    def _objective(self, x, context, seed, first_row):
-        evidence = self._prepare(x, context, seed, first_row)
-        target, log_weight = self._target(evidence.x, seed, first_row)
-        n, draws = tf.shape(target)[0], self.num_draws
-
-        def repeat(values):
-            return None if values is None else tf.repeat(values, draws, axis=0)
-
-        noise = tf.reshape(self._noise(n, seed, first_row, draws), [n * draws, self.latent_dim])
-        given = PosteriorParameters(*map(repeat, evidence.posterior))
-        z, log_q = self.posterior_layer.draw(given, noise)
-        reconstruction = self._log_likelihood(repeat(target), z, repeat(context))
-        kl = log_q - self._log_prior(z, repeat(context), seed, first_row * draws)
-
-        def by_draw(values):
-            return tf.reshape(values, [n, draws])
-
-        weights = by_draw(reconstruction - kl)
-        bound = tf.reduce_logsumexp(weights, axis=1) - tf.math.log(tf.cast(draws, weights.dtype))
-        return {
-            "objective": bound + log_weight,
-            "elbo": tf.reduce_mean(weights, axis=1) + log_weight,
-            "reconstruction": tf.reduce_mean(by_draw(reconstruction), axis=1) + log_weight,
-            "kl": tf.reduce_mean(by_draw(kl), axis=1),
-        }
+    def _make_law(self):
+        return ImportanceWeightedLaw(self.event_shape, num_draws=self.num_draws, **self._parts())

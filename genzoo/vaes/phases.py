@@ -20,12 +20,15 @@ class TwoPhaseTraining:
     `EarlyStopping` in the first phase ends that phase alone, and begins anew with the second, as
     does `ReduceLROnPlateau`.
 
-    A subclass sets `first_phase_share`, implements `_second_part`, and reads `phase` in its
-    objective: 0 in the first, 1 in the second and after. Weights that a phase does not train get
-    no gradient there.
+    A subclass sets `first_phase_share` and implements `_second_part`; its law reads its own `phase`
+    in the objective: 0 in the first, 1 in the second and after. Weights that a phase does not train
+    get no gradient there.
     """
 
-    phase = 0
+    @property
+    def phase(self) -> int:
+        """The phase that training and scoring are in, 0 or 1."""
+        return self.law.phase
 
     def fit(self, x: Any, context: Any = None, *, callbacks: Any = None, **fit_arguments: Any):
         """Train both phases; arguments and result as in `TrainableModel.fit`.
@@ -57,7 +60,7 @@ class TwoPhaseTraining:
         """Make `phase`, 0 or 1, the one that training and scoring are in."""
         if phase == self.phase:
             return
-        self.phase = phase
+        self.law.phase = phase
         self._graphs.by_name.clear()
         forget_step_functions(self)
         if self.compiled:
@@ -70,7 +73,7 @@ class TwoPhaseTraining:
     def restore_state(self, state):
         """As in `TrainableModel`, with the phase."""
         super().restore_state(state)
-        self.phase = state["phase"]
+        self.law.phase = state["phase"]
 
 
 class _PhaseSwitch(keras.callbacks.Callback):

@@ -7,35 +7,56 @@ import tensorflow as tf
 
 from genzoo.core import checks
 from genzoo.core.errors import InvalidInputError
+from genzoo.core.law import Law
 from genzoo.core.registry import register
+from genzoo.vaes.latent_variable import LatentVariableLaw
 from genzoo.vaes.phases import TwoPhaseTraining
-from genzoo.vaes.priors import Prior
 from genzoo.vaes.vae import VAE
 
+_SECOND = 5
 
-class VAEPrior(Prior):
-    """A VAE on the latent space as the prior.
+
+class TwoStageLaw(LatentVariableLaw):
+    """The law of a VAE whose prior, from the second phase of training on, is a second VAE's law.
 
     Args:
-        vae: Its `event_shape` is (latent_dim,).
+        event_shape, **law_arguments: As of `LatentVariableLaw`; `prior` is that of the first phase.
+        second: Law of z, (latent_dim,).
+
+    Attributes:
+        phase: 0 while the first is trained, then 1.
     """
 
-    def __init__(self, vae: VAE, **arguments: Any):
-        super().__init__(**arguments)
-        self.vae = vae
-        self.built = True
+    phase = 0
 
-    def bound(self, z, context, seed, first_row):
-        """Return what training of the second stage raises: a bound on log p(z), [n]."""
-        return self.vae._objective(z, context, seed, first_row)["objective"]
+    def __init__(self, event_shape: tuple[int, ...], *, second: Law, **law_arguments: Any):
+        super().__init__(event_shape, **law_arguments)
+        self.second = second
 
-    def log_prob(self, z, context, seed, first_row):
-        prepared = self.vae._prepare(z, context, seed, first_row)
-        return self.vae._draw_log_weight(prepared, context, seed, first_row)
+    def log_prior(self, z, context, noise):
+        if self.phase == 0:
+            return super().log_prior(z, context, noise)
+        return self.second.log_prob(z, context, noise.part(_SECOND))
 
-    def sample(self, n, context, temperature, seed):
+    def objective(self, x, context=None, noise=None):
+        if self.phase == 0:
+            return super().objective(x, context, noise)
+        noise = self._noise(noise)
+        evidence = self.prepare(x, context, noise)
+        target, log_weight = self.target(evidence.x, noise)
+        z, log_q = self.draw_latent(evidence.posterior, noise)
+        reconstruction = self.log_likelihood(target, z, context) + log_weight
+        z, log_q, reconstruction = map(tf.stop_gradient, (z, log_q, reconstruction))
+        kl = log_q - self.second.objective(z, context, noise.part(_SECOND))["objective"]
+        elbo = reconstruction - kl
+        return {"objective": elbo, "elbo": elbo, "reconstruction": reconstruction, "kl": kl}
+
+    def sample_latent(self, n, context=None, *, temperature=1.0, seed):
+        if self.phase == 0:
+            return super().sample_latent(n, context, temperature=temperature, seed=seed)
         drawn, mean = (
-            self.vae._sample(n, context, temperature, seed, mean=mean) for mean in (False, True)
+            self.second.sample(n, context, temperature=temperature, seed=seed, mean=mean)
+            for mean in (False, True)
         )
         # both VAEs' noise is noise of the latent space
         return mean + temperature * (drawn - mean)
@@ -83,9 +104,11 @@ class TwoStageVAE(TwoPhaseTraining, VAE):
                 "Expected prior='normal': the second VAE is the prior. "
                 f"Received: prior={prior!r}. Use VAE for other priors."
             )
-        super().__init__(event_shape, **vae_arguments)
         self.second_hidden_units = checks.check_units(second_hidden_units)
         self.first_phase_share = checks.check_share(first_phase_share, "first_phase_share")
+        super().__init__(event_shape, **vae_arguments)
+
+    def _make_law(self):
         second = VAE(
             (self.latent_dim,),
             latent_dim=self.latent_dim,
@@ -97,29 +120,7 @@ class TwoStageVAE(TwoPhaseTraining, VAE):
             seed=self._part_seed(600),
             dtype=self.variable_dtype,
         )
-        self.second_prior = VAEPrior(second, dtype=self.variable_dtype)
+        return TwoStageLaw(self.event_shape, second=second.law, **self._parts())
 
     def _second_part(self):
-        return self.second_prior
-
-    def _log_prior(self, z, context, seed, first_row):
-        if self.phase == 0:
-            return super()._log_prior(z, context, seed, first_row)
-        return self.second_prior.log_prob(z, context, seed, first_row)
-
-    def _objective(self, x, context, seed, first_row):
-        if self.phase == 0:
-            return super()._objective(x, context, seed, first_row)
-        evidence = self._prepare(x, context, seed, first_row)
-        target, log_weight = self._target(evidence.x, seed, first_row)
-        noise = self._noise(tf.shape(target)[0], seed, first_row)
-        z, log_q = self.posterior_layer.draw(evidence.posterior, noise)
-        reconstruction = self._log_likelihood(target, z, context) + log_weight
-        z, log_q, reconstruction = map(tf.stop_gradient, (z, log_q, reconstruction))
-        kl = log_q - self.second_prior.bound(z, context, seed, first_row)
-        elbo = reconstruction - kl
-        return {"objective": elbo, "elbo": elbo, "reconstruction": reconstruction, "kl": kl}
-
-    def _draw_latent(self, n, context, temperature, seed):
-        prior = self.prior_layer if self.phase == 0 else self.second_prior
-        return prior.sample(n, context, temperature, seed)
+        return self.law.second

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
@@ -13,30 +13,23 @@ from genzoo.core.compat.keras import layers_within
 from genzoo.core.density import DensityModel
 from genzoo.core.errors import InvalidInputError
 from genzoo.core.latent import LatentModel
+from genzoo.core.law import Law
 from genzoo.core.likelihood import Likelihood
 from genzoo.core.losses import row_weights
-from genzoo.core.random import make_seed, normal_rows, uniform_rows
+from genzoo.core.random import make_seed
 from genzoo.core.registry import register
 from genzoo.core.spec import DataSpec
-from genzoo.core.variables import still_zeros
 from genzoo.flows.preprocessing import PREPROCESSING, preprocessing_steps
 from genzoo.steps import Chain
+from genzoo.vaes.latent_variable import LatentVariableLaw
 from genzoo.vaes.likelihoods import LIKELIHOODS
 from genzoo.vaes.networks import make_decoder, make_encoder
-from genzoo.vaes.posteriors import Posterior, PosteriorParameters
+from genzoo.vaes.posteriors import Posterior
 from genzoo.vaes.priors import VAMP, VampPrior, make_prior
 
-_LATENT, _BINARY, _PRIOR = 2, 3, 4
 _BINARIZATIONS = ("threshold", "dynamic", None)
 # Burda et al. 2016: a unit is active if its posterior mean varies more than this over the data
 _ACTIVE_VARIANCE = 0.01
-
-
-class _Evidence(NamedTuple):
-    """Data as observed (integers, or binary values) and the posterior given them."""
-
-    x: tf.Tensor
-    posterior: PosteriorParameters
 
 
 @register("vae")
@@ -60,9 +53,10 @@ class VAE(LatentModel, DensityModel):
         num_blocks: `"resnet"`: residual blocks a scale.
         activation: Name of a Keras activation.
         prior: `"normal"`; `"vamp"` (Tomczak and Welling 2018); another base distribution of the
-            flows (`"mixture"`, `"student_t"`, `"logistic"`); a flow prior by its registered name,
-            such as `"realnvp"`, or as a `Flow` of event_shape (latent_dim,); or a function of the
-            shape that returns a `tfd.Distribution`.
+            flows (`"mixture"`, `"student_t"`, `"logistic"`); a flow by its registered name, such as
+            `"realnvp"`; a model or law of event_shape (latent_dim,) with a density (a flow, a
+            mixture, another VAE), which is trained along; or a function of the shape that returns
+            a `tfd.Distribution`.
         num_pseudo_inputs: Of `"vamp"`.
         posterior: `"gaussian"`, or `"iaf"` or `"planar"` flow steps after the Gaussian.
         num_posterior_steps: Their number.
@@ -139,23 +133,25 @@ class VAE(LatentModel, DensityModel):
         self.preprocessing = checks.check_choice(preprocessing, PREPROCESSING, "preprocessing")
         self.beta = checks.check_number(beta, "beta")
         self.free_bits = checks.check_number(free_bits, "free_bits")
-        self._make_parts()
-        if self.free_bits and not self._has_closed_divergence:
+        self.law = self._make_law()
+        if self.free_bits and not self.law.has_closed_divergence:
             raise InvalidInputError(
                 "Expected free_bits with prior='normal' and posterior='gaussian', whose KL "
                 "divergence is a sum over the latent values. Received: "
                 f"free_bits={free_bits!r}, prior={prior!r}, posterior={posterior!r}"
             )
-        self.kl_weight = self.add_weight(
-            shape=(), initializer="ones", trainable=False, autocast=False, name="kl_weight"
-        )
         self._means = [keras.metrics.Mean(name) for name in ("elbo", "reconstruction", "kl")]
         self.built = True
 
-    def _make_parts(self):
-        dtype, exact = self.dtype_policy, self.variable_dtype
-        self.output_distribution = LIKELIHOODS[self.likelihood_name](self.levels, dtype=exact)
-        self.posterior_layer = Posterior(
+    def _make_law(self) -> LatentVariableLaw:
+        """Hook: the law of the options."""
+        return LatentVariableLaw(self.event_shape, **self._parts())
+
+    def _parts(self) -> dict[str, Any]:
+        """Return the arguments of the law."""
+        exact = self.variable_dtype
+        likelihood = LIKELIHOODS[self.likelihood_name](self.levels, dtype=exact)
+        posterior = Posterior(
             self.posterior,
             self.latent_dim,
             self.num_posterior_steps,
@@ -168,39 +164,55 @@ class VAE(LatentModel, DensityModel):
             "num_blocks": self.num_blocks,
             "activation": self.activation,
             "context_size": self.context_size,
-            "dtype": dtype,
+            "dtype": self.dtype_policy,
         }
-        self.encoder_network = make_encoder(
+        encoder = make_encoder(
             self.encoder,
             self.event_shape,
-            self.posterior_layer.parameter_size,
+            posterior.parameter_size,
             seed=self._part_seed(0),
             **shared,
         )
-        self.decoder_network = make_decoder(
+        decoder = make_decoder(
             self.decoder,
             self.event_shape,
             self.latent_dim,
-            event_parameters=self.output_distribution.parameters,
+            event_parameters=likelihood.parameters,
             seed=self._part_seed(100),
             **shared,
         )
-        self.prior_layer = self._make_prior()
-        kind = self.output_distribution.kind
+        return {
+            "prior": self._make_prior(),
+            "posterior": posterior,
+            "likelihood": likelihood,
+            "encoder": encoder,
+            "decoder": decoder,
+            "ends": self._make_ends(likelihood.kind),
+            "beta": self.beta,
+            "free_bits": self.free_bits,
+            "binarization": self.binarization,
+            "context_size": self.context_size,
+            "dtype": exact,
+        }
+
+    def _make_ends(self, kind: str) -> Chain:
+        """Return the steps between the model's side and the data."""
         if kind != "density" and self.preprocessing != "auto":
             raise InvalidInputError(
                 f"Expected preprocessing='auto' with likelihood={self.likelihood_name!r}, which "
                 f"scores the integers themselves. Received: preprocessing={self.preprocessing!r}"
             )
         # what a mass scores needs no volume; its encoder sees pixels as an image's does
-        ends = {"density": self.preprocessing, "mass": "glow", "binary": None}[kind]
+        preprocessing = {"density": self.preprocessing, "mass": "glow", "binary": None}[kind]
+        exact = self.variable_dtype
         steps = preprocessing_steps(
-            ends, self.event_shape, images="standardize", alpha=0.01, dtype=exact
+            preprocessing, self.event_shape, images="standardize", alpha=0.01, dtype=exact
         )
-        self.ends = Chain(steps, dtype=exact)
-        self.ends.build((None, *self.event_shape))
+        ends = Chain(steps, dtype=exact)
+        ends.build((None, *self.event_shape))
+        return ends
 
-    def _make_prior(self):
+    def _make_prior(self) -> Law:
         if isinstance(self.prior, str) and self.prior == VAMP:
             if self.context_size:
                 raise InvalidInputError(
@@ -209,11 +221,15 @@ class VAE(LatentModel, DensityModel):
                 )
 
             def encode(inputs):
-                given = self._infer(inputs, None)
+                given = self.law.infer(inputs, None)
                 return given.mean, given.log_variance
 
             return VampPrior(
-                self.num_pseudo_inputs, encode, self.event_shape, dtype=self.variable_dtype
+                (self.latent_dim,),
+                self.num_pseudo_inputs,
+                self.event_shape,
+                encode,
+                dtype=self.variable_dtype,
             )
         context = {"context_dim": self.context_dim, "num_classes": self.num_classes}
         return make_prior(
@@ -234,23 +250,24 @@ class VAE(LatentModel, DensityModel):
         return (self.latent_dim,)
 
     @property
-    def _has_closed_divergence(self) -> bool:
-        return self.prior == "normal" and self.posterior == "gaussian"
+    def kl_weight(self) -> keras.Variable:
+        """Weight of the KL divergence in training beside `beta`, 1 unless a callback changes it."""
+        return self.law.kl_weight
 
     @property
     def likelihood(self) -> Likelihood:
-        if self.output_distribution.kind == "density":
+        if self.law.likelihood.kind == "density":
             return super().likelihood
         return Likelihood("lower_bound", "mass", self.binarization)
 
     def _spec_of(self, moments):
-        binary = self.output_distribution.kind == "binary" and moments.binary
+        binary = self.law.likelihood.kind == "binary" and moments.binary
         if binary and moments.dtype is not None and self.levels in (None, 2):
             return DataSpec(moments.dtype.name, 2)
         return super()._spec_of(moments)
 
     def _set_spec(self, spec: DataSpec) -> None:
-        kind = self.output_distribution.kind
+        kind = self.law.likelihood.kind
         shown = "real numbers" if spec.levels is None else f"{spec.levels} levels"
         received = f"Received: {spec.dtype} data of {shown}. "
         if kind == "binary" and spec.levels != 2 and self.binarization is None:
@@ -267,110 +284,9 @@ class VAE(LatentModel, DensityModel):
                 "Pass levels=..., cast the data, or use likelihood='gaussian'."
             )
         super()._set_spec(spec)
-        self.output_distribution.levels = spec.levels
-
-    def _adapt_parts(self, batches):
-        for step in reversed(self.ends.steps):
-            if step.adapts:
-                step.adapt(lambda: self._real_arrays(batches()), self.data_spec)
-        count, total, squares, first = 0, 0.0, 0.0, []
-        # the spread of the data on the model's side, and the first of them
-        for batch in batches():
-            x = self._observe_rows(tf.convert_to_tensor(batch["x"]), make_seed(0), count)
-            seen = self._see(x).numpy()
-            total += seen.sum(dtype=np.float64)
-            squares += np.square(seen, dtype=np.float64).sum()
-            if count < self.num_pseudo_inputs:
-                first.append(seen[: self.num_pseudo_inputs - count])
-            count += len(seen)
-        size = count * self.event_size
-        variance = squares / size - (total / size) ** 2
-        self.output_distribution.start(max(np.sqrt(max(variance, 0.0)), 1e-3))
-        if isinstance(self.prior_layer, VampPrior) and still_zeros(self.prior_layer.inputs):
-            shape = self.prior_layer.inputs.shape
-            self.prior_layer.inputs.assign(np.resize(np.concatenate(first), shape))
-
-    def _real_arrays(self, batches):
-        return (x.numpy() for x, _ in self._real_batches(batches))
+        self.law.likelihood.levels = spec.levels
 
     # In graph
-
-    def _observe_rows(self, x, seed, first_row):
-        """Return the data that are scored: binarised where that is asked for."""
-        if self.output_distribution.kind != "binary":
-            return x
-        x = tf.cast(x, self.float_dtype)
-        top = 1.0 if self.data_spec.levels is None else self.data_spec.levels - 1.0
-        threshold = 0.5
-        if self.binarization == "dynamic":
-            seed = tf.random.experimental.stateless_fold_in(seed, _BINARY)
-            shape = tf.shape(x)[0], self.event_shape
-            threshold = uniform_rows(*shape, seed, first_row, self.float_dtype)
-        return tf.cast(x > threshold * top, self.float_dtype)
-
-    def _see(self, x):
-        """Return what the encoder sees of the data, integers by the middle of their bins."""
-        middle = 0.5 if x.dtype.is_integer or x.dtype.is_bool else 0.0
-        return self.ends.inverse_and_log_det(tf.cast(x, self.float_dtype) + middle)[0]
-
-    def _target(self, x, seed, first_row):
-        """Return what the likelihood scores, and the log-weight of the way there."""
-        if self.output_distribution.kind != "density":
-            return tf.cast(x, self.float_dtype), 0.0
-        real, log_weight = self._to_real(x, seed, first_row)
-        target, log_det = self.ends.inverse_and_log_det(real)
-        return target, log_weight + log_det
-
-    def _infer(self, seen, context) -> PosteriorParameters:
-        """Return the posterior given data on the model's side, [n, *event_shape]."""
-        encoded = tf.cast(self.encoder_network(seen, context), self.float_dtype)
-        return self.posterior_layer.split(encoded)
-
-    def _output(self, z, context):
-        """Return the likelihood's parameters given z."""
-        return tf.cast(self.decoder_network(z, context), self.float_dtype)
-
-    def _log_likelihood(self, target, z, context):
-        return self.output_distribution.log_prob(target, self._output(z, context))
-
-    def _noise(self, n, seed, first_row, draws=None):
-        seed = tf.random.experimental.stateless_fold_in(seed, _LATENT)
-        shape = (self.latent_dim,) if draws is None else (draws, self.latent_dim)
-        return normal_rows(n, shape, seed, first_row, self.float_dtype)
-
-    def _prepare(self, x, context, seed, first_row):
-        x = self._observe_rows(x, seed, first_row)
-        return _Evidence(x, self._infer(self._see(x), context))
-
-    def _objective(self, x, context, seed, first_row):
-        evidence = self._prepare(x, context, seed, first_row)
-        target, log_weight = self._target(evidence.x, seed, first_row)
-        given = evidence.posterior
-        noise = self._noise(tf.shape(given.mean)[0], seed, first_row)
-        z, log_q = self.posterior_layer.draw(given, noise)
-        reconstruction = self._log_likelihood(target, z, context) + log_weight
-        cost = kl = log_q - self._log_prior(z, context, seed, first_row)
-        if self._has_closed_divergence:
-            by_unit = self.posterior_layer.divergence(given)
-            kl = tf.reduce_sum(by_unit, axis=1)
-            cost = tf.reduce_sum(tf.maximum(by_unit, self.free_bits), axis=1)
-        return {
-            "objective": reconstruction - self.beta * self.kl_weight * cost,
-            "elbo": reconstruction - kl,
-            "reconstruction": reconstruction,
-            "kl": kl,
-        }
-
-    def _log_prior(self, z, context, seed, first_row):
-        seed = tf.random.experimental.stateless_fold_in(seed, _PRIOR)
-        return self.prior_layer.log_prob(z, context, seed, first_row)
-
-    def _draw_log_weight(self, prepared, context, seed, first_row):
-        target, log_weight = self._target(prepared.x, seed, first_row)
-        noise = self._noise(tf.shape(target)[0], seed, first_row)
-        z, log_q = self.posterior_layer.draw(prepared.posterior, noise)
-        log_prior = self._log_prior(z, context, seed, first_row)
-        return self._log_likelihood(target, z, context) + log_weight + log_prior - log_q
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
@@ -388,49 +304,14 @@ class VAE(LatentModel, DensityModel):
             mean.update_state(y_pred[mean.name], sample_weight=row_weights(x))
         return super().compute_metrics(x, y, y_pred, sample_weight)
 
-    def _to_event(self, values):
-        """Carry what the likelihood speaks of to real numbers in data space."""
-        kind = self.output_distribution.kind
-        if kind == "density":
-            return self.ends.forward_and_log_det(values)[0]
-        if kind == "mass":
-            return values + 0.5
-        # a binary value stands for the ends of the data's range, in the middle of its bin
-        top = 1.0 if self.data_spec.levels is None else self.data_spec.levels - 1.0
-        return values * top + (0.5 if self.data_spec.is_integer else 0.0)
-
-    def _sample(self, n, context, temperature, seed, mean=False):
-        latent_seed, output_seed = tf.unstack(tf.random.split(seed))
-        z = self._draw_latent(n, context, temperature, latent_seed)
-        return self._to_event(self._draw_output(z, context, output_seed, mean))
-
-    def _draw_latent(self, n, context, temperature, seed):
-        return self.prior_layer.sample(n, context, temperature, seed)
-
-    def _draw_output(self, z, context, seed, mean):
-        """Return a draw of what the likelihood speaks of, or its mean, given z."""
-        output = self._output(z, context)
-        if mean:
-            return self.output_distribution.mean(output)
-        return self.output_distribution.sample(output, seed)
-
-    def _encode(self, x, context, first_row):
-        given = self._prepare(x, context, make_seed(0), first_row).posterior
-        return self.posterior_layer.center(given)
-
     def _encode_draw(self, x, context, first_row, seed):
-        given = self._prepare(x, context, seed, first_row).posterior
-        noise = self._noise(tf.shape(given.mean)[0], seed, first_row)
-        return self.posterior_layer.draw(given, noise)[0]
+        return self.law.encode_draw(x, context, self._row_noise(seed, first_row))
 
     def _reconstruct_draw(self, x, context, first_row, seed):
         z = self._encode_draw(x, context, first_row, seed)
         own = tf.random.experimental.stateless_fold_in(seed, first_row)
-        return self.data_spec.to_data(self._to_event(self._draw_output(z, context, own, False)))
-
-    def _decode(self, z, context):
-        mean = self._draw_output(z, context, make_seed(0), mean=True)
-        return self.data_spec.to_data(self._to_event(mean))
+        drawn = self.law.draw_output(z, context, own, mean=False)
+        return self.data_spec.to_data(self.law.to_event(drawn))
 
     # Outside
 
