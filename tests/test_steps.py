@@ -12,6 +12,7 @@ import genzoo.steps
 from genzoo.core.spec import DataSpec
 from genzoo.steps import (
     ActNorm,
+    BijectorStep,
     Chain,
     Coupling,
     DiagonalScale,
@@ -32,6 +33,15 @@ from genzoo.steps.maps import make_map
 NET = {"hidden_units": (8,), "seed": 1, "activation": "tanh"}
 IMAGE_NET = {"filters": 4, "seed": 1, "activation": "tanh"}
 IMAGE = (4, 4, 2)
+
+
+def stock(dtype="float32", **arguments):
+    """Return a bijector of TFP's with variables."""
+    tfb = tfp.bijectors
+    skewness = tf.Variable(tf.constant([0.3, 0.0, -0.5], dtype))
+    return tfb.Chain([tfb.SinhArcsinh(skewness), tfb.Scale(tf.Variable(tf.constant(0.7, dtype)))])
+
+
 CASES = {
     "first half": (lambda **k: Coupling("affine", "first", **NET, **k), (5,)),
     "second half": (lambda **k: Coupling("affine", "second", **NET, **k), (5,)),
@@ -71,6 +81,7 @@ CASES = {
         lambda **k: Inverse(MaskedAutoregressive(context_size=2, **NET, **k), **k),
         (3,),
     ),
+    "stock bijector": (lambda **k: BijectorStep(stock(**k), **k), (3,)),
     "planar": (lambda **k: Planar(seed=1, **k), (3,)),
     "planar with context": (lambda **k: Planar(seed=1, context_size=2, **k), (3,)),
     "radial": (lambda **k: Radial(seed=1, **k), (3,)),
@@ -293,7 +304,7 @@ def test_shared_traces_are_traced_once_and_keep_their_own_weights():
     def loss():
         y = x
         for step in steps:
-            y, _ = traces.run(step, "forward_and_log_det", y, None)
+            y, _ = traces.run("training", step, "forward_and_log_det", y, None)
         return y
 
     y = x

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,10 +22,39 @@ from genzoo.classic.starts import (
 from genzoo.core.batches import check_batch_size
 from genzoo.core.checks import check_choice, check_int, check_number
 from genzoo.core.errors import InvalidInputError
+from genzoo.core.law import Law
 from genzoo.core.lazy import tfp
 from genzoo.core.random import make_seed
 
 _START_ROWS = 20_000
+
+
+class MixtureLaw(Law):
+    """The law of a mixture, whose parameters are weights of its model.
+
+    Args:
+        event_shape: Shape of one example.
+        log_density: Returns log p(x) of real x, [n].
+        draw: Returns n draws, of n, the temperature and the seed.
+    """
+
+    def __init__(
+        self,
+        event_shape: tuple[int, ...],
+        log_density: Callable[[tf.Tensor], tf.Tensor],
+        draw: Callable[..., tf.Tensor],
+        **layer_arguments: Any,
+    ):
+        super().__init__(event_shape, **layer_arguments)
+        self._log_density, self._draw = log_density, draw
+        self.built = True
+
+    def log_weight(self, prepared, context, noise):
+        real, log_weight = self.to_real(prepared, noise)
+        return self._log_density(real) + log_weight
+
+    def sample(self, n, context=None, *, temperature=1.0, seed):
+        return self._draw(n, temperature, seed)
 
 
 class NormalMixture(EMModel):
@@ -72,6 +102,9 @@ class NormalMixture(EMModel):
         self._means = self._parameter("means", (k, d), "float64")
         self._covariances = self._parameter("covariances", factor_shape, "float64")
         self._whitening = self._parameter("whitening", factor_shape)
+        self.law = MixtureLaw(
+            self.event_shape, self._log_density, self._draw_rows, dtype=self.dtype_policy
+        )
         self.built = True
         self._start_rows: tuple[np.ndarray, np.ndarray] | None = None
 
@@ -177,7 +210,8 @@ class NormalMixture(EMModel):
         sample = RowSample(_START_ROWS, self.event_size, self._start_seed())
         first_row = 0
         for batch in batches():
-            x, _ = self._to_real(tf.convert_to_tensor(batch["x"]), make_seed(0), first_row)
+            noise = self._row_noise(make_seed(0), first_row)
+            x, _ = self.law.to_real(tf.convert_to_tensor(batch["x"]), noise)
             rows = x.numpy().reshape(len(x), -1).astype(np.float64)
             sample.add(rows, batch.get("sample_weight", np.ones(len(rows))))
             first_row += len(rows)
@@ -250,7 +284,7 @@ class NormalMixture(EMModel):
     def _rows(self, x, center):
         return tf.reshape(x, [-1, self.event_size]) - center
 
-    def _log_weight(self, x, context, seed, first_row):
+    def _log_density(self, x):
         normals, center = self._normals(tf.math.log(tf.convert_to_tensor(self._weights)))
         return tf.reduce_logsumexp(normals.log_joint(self._rows(x, center)), axis=1)
 
@@ -268,7 +302,7 @@ class NormalMixture(EMModel):
         normals, center = self._normals(self._expected_log_weights())
         return normals.expect(self._rows(x, center), weight)
 
-    def _sample(self, n, context, temperature, seed):
+    def _draw_rows(self, n, temperature, seed):
         component_seed, noise_seed = tf.unstack(tf.random.split(seed))
         component = tf.random.stateless_categorical(
             tf.math.log(self._weights)[None], n, component_seed, dtype=tf.int32
@@ -310,7 +344,8 @@ class NormalMixture(EMModel):
         data, batch_size = self._door_rows("predict_proba", x, None, batch_size)
 
         def posterior(x, context, first_row, seed):
-            return tf.nn.softmax(self._log_posterior(self._to_real(x, seed, first_row)[0]))
+            real, _ = self.law.to_real(x, self._row_noise(seed, first_row))
+            return tf.nn.softmax(self._log_posterior(real))
 
         values = self.map_rows("predict_proba", posterior, data, batch_size, make_seed(seed))
         return np.concatenate(list(values))
@@ -356,7 +391,8 @@ class NormalMixture(EMModel):
         """As in `DensityModel`, with `predict_proba(x)`."""
 
         def predict_proba(x):
-            real, _ = self._to_real(self.to_model(x), make_seed(0), tf.constant(0, tf.int64))
+            noise = self._row_noise(make_seed(0), tf.constant(0, tf.int64))
+            real, _ = self.law.to_real(self.to_model(x), noise)
             return tf.nn.softmax(self._log_posterior(real))
 
         signatures = super().export_signatures()

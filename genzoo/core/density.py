@@ -9,13 +9,14 @@ import tensorflow as tf
 
 from genzoo.core import checks
 from genzoo.core.errors import DataError, InvalidInputError, NoDensityError
+from genzoo.core.law import Law
 from genzoo.core.likelihood import Likelihood
 from genzoo.core.model import GenerativeModel
 from genzoo.core.random import RowNoise, make_seed
 from genzoo.core.replicas import first_row
 from genzoo.core.sources import is_stream
 
-# where the weights of a model stand in a file: in its law
+# where the weights of flows and VAEs stand in a file: in the law
 _LAYOUT = "law"
 
 
@@ -29,12 +30,14 @@ class DensityModel(GenerativeModel):
     """
 
     traits = dataclasses.replace(GenerativeModel.traits, likelihood="exact")
+    law: Law | None = None
 
     @property
     def likelihood(self) -> Likelihood:
         integer = self.data_spec is not None and self.data_spec.is_integer
+        exact = self.traits.likelihood == "exact" and (self.law is None or self.law.is_exact)
         return Likelihood(
-            kind="exact" if self._is_exact and not integer else "lower_bound",
+            kind="exact" if exact and not integer else "lower_bound",
             unit="mass" if integer else "density",
         )
 
@@ -67,7 +70,8 @@ class DensityModel(GenerativeModel):
 
     def _set_spec(self, spec):
         super()._set_spec(spec)
-        self.law.data_spec = spec
+        if self.law is not None:
+            self.law.data_spec = spec
 
     def _adapt_parts(self, batches):
         def encoded():
@@ -82,7 +86,7 @@ class DensityModel(GenerativeModel):
         return {**super().fitted_state(), "layout": _LAYOUT}
 
     def restore_state(self, state):
-        if state.get("layout") != _LAYOUT:
+        if state.get("layout") != _LAYOUT and self.law is not None and self.law.variables:
             raise DataError(
                 f"Expected a {type(self).__name__} saved by this version of genzoo. Received: one "
                 "of version 0.1, whose weights had other places in the file. Load it with that "

@@ -16,6 +16,8 @@ from genzoo.steps.base import FlowStep
 
 bijectors = lazy_module("genzoo.steps.bijectors")
 
+_INVERSE = "inverse_and_log_det"
+
 
 class SharedTraces:
     """Traces a repeated step once: equal steps run one function, with their weights as inputs."""
@@ -31,6 +33,7 @@ class SharedTraces:
 
     def run(
         self,
+        made_for: str,
         step: FlowStep,
         method: str,
         x: tf.Tensor,
@@ -40,6 +43,7 @@ class SharedTraces:
         """Return `step.forward_and_log_det(x, context)`, or the method named.
 
         Args:
+            made_for: What the graph is traced for, see `genzoo.core.tracing`.
             step: One of the steps.
             method: Name of its method.
             x: Its input.
@@ -48,8 +52,8 @@ class SharedTraces:
         """
         signature = self._signatures.get(id(step))
         if signature is None:
-            return run_with(values, step, method, x, context)
-        key = (signature, method, purpose())
+            return run_step(step, method, x, context, values)
+        key = (signature, method, made_for)
         if key not in self._functions:
             # a long step inlined at each of its places would be optimised there anew
             own = not_inlined() if isinstance(step, _Composite) else None
@@ -64,10 +68,12 @@ class SharedTraces:
 
     @staticmethod
     def _with_weights(step: FlowStep, method: str) -> Callable[..., Any]:
-        return lambda values, x, context: run_with(values, step, method, x, context)
+        return lambda values, x, context: run_step(step, method, x, context, values)
 
 
-def run_with(values, step: FlowStep, method: str, x: tf.Tensor, context: tf.Tensor | None):
+def run_step(
+    step: FlowStep, method: str, x: tf.Tensor, context: tf.Tensor | None, values: Any = None
+):
     """Return what a step's method does, its weights at `values` where these are given."""
     if values is None:
         return getattr(step, method)(x, context)
@@ -128,37 +134,39 @@ class Chain(_Composite):
         """Return the `tfb.Chain` of the steps' bijectors; see `FlowStep.bijector`."""
         return bijectors.ChainBijector(self, context)
 
-    def _run(self, step, method, x, context, values=None):
-        if self.shares_traces:
-            return self._traces.run(step, method, x, context, values)
-        return run_with(values, step, method, x, context)
+    def _runner(self) -> Callable[..., Any]:
+        """Return the function of a step, a method, points and context that one pass runs."""
+        return functools.partial(self._traces.run, purpose()) if self.shares_traces else run_step
 
     def forward_and_log_det(self, x, context=None):
-        total = tf.zeros([tf.shape(x)[0]], x.dtype)
+        total, run = tf.zeros([tf.shape(x)[0]], x.dtype), self._runner()
         for step in self.steps:
-            x, log_det = self._run(step, "forward_and_log_det", x, context)
+            x, log_det = run(step, "forward_and_log_det", x, context)
             total += log_det
         return x, total
 
     def inverse_and_log_det(self, y, context=None):
-        total = tf.zeros([tf.shape(y)[0]], y.dtype)
-        for part in self._parts():
+        total, run = tf.zeros([tf.shape(y)[0]], y.dtype), self._runner()
+        if self.gradient_checkpointing:
+            parts = self._checkpointed(run)
+        else:
+            parts = (functools.partial(run, s, _INVERSE) for s in reversed(self.steps))
+        for part in parts:
             y, log_det = part(y, context)
             total += log_det
         return y, total
 
-    def _parts(self):
-        """Yield the inverses one after the other; under gradient checkpointing of whole runs."""
-        inverse = "inverse_and_log_det"
+    def _checkpointed(self, run):
+        """Yield the inverses one after the other, of whole runs of steps between splits."""
         for splits, group in itertools.groupby(
             reversed(self.steps), lambda step: isinstance(step, FactorOut)
         ):
-            if self.gradient_checkpointing and not splits:
-                run = list(group)[::-1]
-                yield functools.partial(checkpointing.inverse_and_log_det, run, self._run)
-            else:
+            if splits:
                 # what a level inside keeps is its own chain's to say
-                yield from (functools.partial(self._run, step, inverse) for step in group)
+                yield from (functools.partial(run, step, _INVERSE) for step in group)
+            else:
+                steps = list(group)[::-1]
+                yield functools.partial(checkpointing.inverse_and_log_det, steps, run)
 
     def start(self, y, context=None):
         for step in reversed(self.steps):
