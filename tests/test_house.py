@@ -3,6 +3,7 @@
 import ast
 import doctest
 import importlib
+import inspect
 import os
 import pkgutil
 import re
@@ -15,6 +16,8 @@ import pytest
 import tensorflow as tf
 
 import genzoo
+from genzoo.core.config import constructor_arguments, constructors
+from genzoo.core.registry import model_class
 
 ROOT = Path(__file__).parent.parent
 MAY_IMPORT = {
@@ -114,6 +117,24 @@ def test_examples_in_docstrings_run(name):
     names = {"genzoo": genzoo, "np": np, "os": os, "tf": tf}
     failed, _ = doctest.testmod(module, extraglobs=names, optionflags=doctest.ELLIPSIS)
     assert failed == 0
+
+
+@pytest.mark.parametrize("name", genzoo.models())
+def test_constructor_options_are_visible(name):
+    """In `help` and `inspect.signature` all, and to type checkers those passed on by `**`."""
+    cls = model_class(name)
+    shown = inspect.signature(cls).parameters
+    assert next(iter(shown)) == "event_shape"
+    assert {"seed", "name", "dtype"} <= set(shown)
+    assert all(p.kind is not inspect.Parameter.VAR_KEYWORD for p in shown.values())
+    for base, parameters in constructors(cls):
+        for passed_on in parameters:
+            annotation = str(passed_on.annotation)
+            if annotation.startswith("Unpack["):
+                names = getattr(sys.modules[base.__module__], annotation[7:-1]).__annotations__
+                explicit = {p.name for p in parameters} - {passed_on.name}
+                assert not explicit & set(names)
+                assert set(names) <= set(constructor_arguments(base))
 
 
 def test_public_names():

@@ -47,6 +47,8 @@ class Configured:
         super().__init_subclass__(**arguments)
         if "__init__" in vars(cls):
             cls.__init__ = _remembered(cls, vars(cls)["__init__"])
+        if any(True for _ in constructors(cls)):
+            cls.__signature__ = _signature(cls)
 
     def __init__(self, **arguments: Any):
         super().__init__(**arguments)
@@ -87,6 +89,31 @@ def constructors(cls: type) -> Iterator[tuple[type, list[inspect.Parameter]]]:
             yield base, parameters
             if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters):
                 return
+
+
+def constructor_arguments(cls: type) -> dict[str, inspect.Parameter]:
+    """Return the arguments that `cls(...)` takes, its bases' included where it passes them on."""
+    arguments: dict[str, inspect.Parameter] = {}
+    for _, parameters in constructors(cls):
+        for parameter in parameters:
+            if parameter.kind not in VARIADIC:
+                arguments.setdefault(parameter.name, parameter)
+    return arguments
+
+
+def _signature(cls: type) -> inspect.Signature:
+    """Return the signature of `cls(...)` with all the arguments that it takes, for `help`.
+
+    What `**unknown` takes is refused, and not shown.
+    """
+    arguments = list(constructor_arguments(cls).values())
+    positional = [p for p in arguments if p.kind is not inspect.Parameter.KEYWORD_ONLY]
+    by_name = [p for p in arguments if p.kind is inspect.Parameter.KEYWORD_ONLY]
+    *_, (_, last) = constructors(cls)
+    rest = [p for p in last if p.kind is inspect.Parameter.VAR_KEYWORD and p.name != "unknown"]
+    required = [p for p in positional if p.default is inspect.Parameter.empty]
+    optional = [p for p in positional if p.default is not inspect.Parameter.empty]
+    return inspect.Signature([*required, *optional, *by_name, *rest])
 
 
 def made_with(made: Any) -> dict[str, Any]:

@@ -1,13 +1,12 @@
 """Model names. A class enters by decorator; users build by name."""
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
 import keras
 
 from genzoo.core.checks import check_name, nearest
-from genzoo.core.config import VARIADIC, constructors
+from genzoo.core.config import constructor_arguments
 from genzoo.core.errors import InvalidInputError, UnknownNameError
 from genzoo.core.traits import Traits
 
@@ -57,16 +56,6 @@ def traits_of(model: Any) -> Traits:
             f"Received: model={model!r}"
         )
     return found
-
-
-def constructor_arguments(cls: type) -> dict[str, inspect.Parameter]:
-    """Return the arguments that `cls(...)` takes, its bases' included where it passes them on."""
-    arguments: dict[str, inspect.Parameter] = {}
-    for _, parameters in constructors(cls):
-        for parameter in parameters:
-            if parameter.kind not in VARIADIC:
-                arguments.setdefault(parameter.name, parameter)
-    return arguments
 
 
 def build(name: str, /, **config: Any):

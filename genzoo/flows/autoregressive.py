@@ -1,13 +1,16 @@
 """MAF and IAF: autoregressive flows."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from genzoo.core.checks import check_choice, check_int, check_units
 from genzoo.core.registry import register
-from genzoo.flows.flow import Flow
+from genzoo.flows.flow import Flow, FlowArguments
 from genzoo.flows.stacks import mixed, warn_of_one_feature
 from genzoo.steps import Inverse, MaskedAutoregressive
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 @register("maf")
@@ -52,7 +55,7 @@ class MAF(Flow):
         permutation: str | None = "reverse",
         conditionals: str = "gaussian",
         num_components: int = 10,
-        **flow_arguments: Any,
+        **flow_arguments: "Unpack[FlowArguments]",
     ):
         super().__init__(event_shape, **flow_arguments)
         self.num_transforms = check_int(num_transforms, "num_transforms")
@@ -112,7 +115,7 @@ class IAF(Flow):
         hidden_units: Sequence[int] = (128, 128),
         activation: str = "relu",
         permutation: str | None = "reverse",
-        **flow_arguments: Any,
+        **flow_arguments: "Unpack[FlowArguments]",
     ):
         super().__init__(event_shape, **flow_arguments)
         self.num_transforms = check_int(num_transforms, "num_transforms")

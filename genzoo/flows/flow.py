@@ -3,13 +3,13 @@
 import dataclasses
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import tensorflow as tf
 
 from genzoo.core import checks
-from genzoo.core.compat.keras import layers_within
+from genzoo.core.arguments import ModelArguments
 from genzoo.core.density import DensityModel
 from genzoo.core.errors import InvalidInputError
 from genzoo.core.latent import LatentModel
@@ -21,9 +21,22 @@ from genzoo.flows.transformed import TransformedLaw
 from genzoo.steps import BijectorStep, Flatten, FlowStep
 from genzoo.steps.stock import is_bijector
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
 _DEQUANTIZATION = ("uniform", "variational")
 _CHECKED_ROWS = 64
 _INVERSION_TOLERANCE = 1e-4
+
+
+class FlowArguments(ModelArguments, total=False):
+    """Arguments that models built on `Flow` pass on to it."""
+
+    base: Any
+    preprocessing: str | None
+    alpha: float
+    dequantization: str
+    gradient_checkpointing: bool
 
 
 @keras.saving.register_keras_serializable("genzoo")
@@ -60,6 +73,7 @@ class Flow(LatentModel, DensityModel):
 
     Example:
 
+    >>> import tensorflow_probability as tfp
     >>> x = genzoo.data.load("moons", seed=0).x_train
     >>> half = {"hidden_units": (32,), "seed": 0}
     >>> steps = [genzoo.steps.Coupling("spline", side, **half) for side in ("first", "second")]
@@ -87,7 +101,7 @@ class Flow(LatentModel, DensityModel):
         alpha: float = 0.01,
         dequantization: str = "uniform",
         gradient_checkpointing: bool = False,
-        **model_arguments: Any,
+        **model_arguments: "Unpack[ModelArguments]",
     ):
         super().__init__(event_shape, **model_arguments)
         self.gradient_checkpointing = checks.check_choice(

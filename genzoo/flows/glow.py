@@ -3,12 +3,12 @@
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from genzoo.core.checks import check_choice, check_int, check_units
 from genzoo.core.registry import register
 from genzoo.core.traits import is_image
-from genzoo.flows.flow import Flow
+from genzoo.flows.flow import Flow, FlowArguments
 from genzoo.flows.stacks import check_levels, glow_step, refuse_one_feature
 from genzoo.steps import (
     FactorOut,
@@ -16,6 +16,9 @@ from genzoo.steps import (
     ImageCoupling,
     Squeeze,
 )
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 # so many couplings, each free to scale up, threw a test image of MNIST to 1e8 bits/dim; the paper's
 # sigmoid, which scales up nowhere, is slow to learn
@@ -70,7 +73,7 @@ class Glow(Flow):
         filters: int = 64,
         hidden_units: Sequence[int] = (128, 128),
         activation: str = "relu",
-        **flow_arguments: Any,
+        **flow_arguments: "Unpack[FlowArguments]",
     ):
         super().__init__(event_shape, **flow_arguments)
         self.num_levels = None if num_levels is None else check_int(num_levels, "num_levels")

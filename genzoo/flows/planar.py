@@ -1,11 +1,14 @@
 """Planar and radial flows."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from genzoo.core.checks import check_int
 from genzoo.core.registry import register
-from genzoo.flows.flow import Flow
+from genzoo.flows.flow import Flow, FlowArguments
 from genzoo.steps import Planar, Radial
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class _ElementaryFlow(Flow):
@@ -16,7 +19,11 @@ class _ElementaryFlow(Flow):
     image_preprocessing = "standardize"
 
     def __init__(
-        self, event_shape: tuple[int, ...] | int, *, num_steps: int = 16, **flow_arguments: Any
+        self,
+        event_shape: tuple[int, ...] | int,
+        *,
+        num_steps: int = 16,
+        **flow_arguments: "Unpack[FlowArguments]",
     ):
         super().__init__(event_shape, **flow_arguments)
         self.num_steps = check_int(num_steps, "num_steps")

@@ -2,14 +2,17 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from genzoo.core.checks import check_choice, check_int, check_units
 from genzoo.core.registry import register
 from genzoo.core.traits import is_image
-from genzoo.flows.flow import Flow
+from genzoo.flows.flow import Flow, FlowArguments
 from genzoo.flows.stacks import PERMUTATIONS, check_levels, coupling_stack, half
 from genzoo.steps import FactorOut, Flatten, ImageCoupling, Squeeze
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 @register("realnvp")
@@ -64,7 +67,7 @@ class RealNVP(Flow):
         filters: int = 16,
         num_blocks: int = 1,
         activation: str = "relu",
-        **flow_arguments: Any,
+        **flow_arguments: "Unpack[FlowArguments]",
     ):
         super().__init__(event_shape, **flow_arguments)
         self.num_couplings = check_int(num_couplings, "num_couplings")

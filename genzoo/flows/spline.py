@@ -1,13 +1,16 @@
 """Neural spline flows: rational-quadratic splines."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from genzoo.core.checks import check_choice, check_int, check_number, check_units
 from genzoo.core.registry import register
 from genzoo.flows.autoregressive import autoregressive
-from genzoo.flows.flow import Flow
+from genzoo.flows.flow import Flow, FlowArguments
 from genzoo.flows.stacks import coupling_stack, mixed
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 @register("neural_spline")
@@ -51,7 +54,7 @@ class NeuralSplineFlow(Flow):
         hidden_units: Sequence[int] = (128, 128),
         activation: str = "relu",
         permutation: str | None = "random",
-        **flow_arguments: Any,
+        **flow_arguments: "Unpack[FlowArguments]",
     ):
         super().__init__(event_shape, **flow_arguments)
         self.num_transforms = check_int(num_transforms, "num_transforms")

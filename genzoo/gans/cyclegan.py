@@ -1,12 +1,13 @@
 """CycleGAN: translation learned without pairs."""
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
 
 from genzoo.core import checks
+from genzoo.core.arguments import ModelArguments
 from genzoo.core.checks import check_array
 from genzoo.core.errors import InvalidInputError
 from genzoo.core.registry import register
@@ -14,6 +15,9 @@ from genzoo.core.replicas import PartFunction, replica_share
 from genzoo.gans.images import ImagePool, UnpairedData
 from genzoo.gans.translation import Translation, patch_mean
 from genzoo.gans.translators import PatchDiscriminator, ResNetGenerator
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 _POOL_X, _POOL_Y = 40, 41
 
@@ -67,7 +71,7 @@ class CycleGAN(Translation):
         cycle_weight: float = 10.0,
         identity_weight: float | None = None,
         pool_size: int = 50,
-        **model_arguments: Any,
+        **model_arguments: "Unpack[ModelArguments]",
     ):
         super().__init__(event_shape, source_shape=source_shape, loss=loss, **model_arguments)
         self.filters = checks.check_int(filters, "filters")

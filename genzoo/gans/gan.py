@@ -2,13 +2,14 @@
 
 import contextlib
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from genzoo.core import checks
+from genzoo.core.arguments import ModelArguments
 from genzoo.core.errors import InvalidInputError
 from genzoo.core.losses import call_losses, weigh
 from genzoo.core.random import make_seed, normal_rows, uniform_rows
@@ -24,7 +25,37 @@ from genzoo.gans.scaling import Scaling
 from genzoo.gans.unrolling import unroll
 from genzoo.nets import NORMALIZATIONS
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
 _LATENT, _REAL, _FAKE, _DROPOUT, _PENALTY, _GENERATOR = range(10, 16)
+
+
+class GANArguments(ModelArguments, total=False):
+    """Arguments that models built on `GAN` pass on to it."""
+
+    latent_dim: int | None
+    generator: str | keras.layers.Layer
+    discriminator: str | keras.layers.Layer
+    generator_units: Sequence[int] | None
+    discriminator_units: Sequence[int] | None
+    filters: int
+    generator_normalization: str | None
+    discriminator_normalization: str | None
+    generator_dropout: float | None
+    discriminator_dropout: float | None
+    loss: str
+    penalty: str | None
+    penalty_weight: float | None
+    discriminator_steps: int
+    unrolled_steps: int
+    label_smoothing: float
+    instance_noise: float
+    spectral_normalization: bool
+    minibatch_discrimination: bool
+    augmentation: Sequence[str]
+    conditioning: str
+    ema_decay: float
 
 
 @register("gan")
@@ -113,7 +144,7 @@ class GAN(InvertedModel, AdversarialModel):
         augmentation: Sequence[str] = (),
         conditioning: str = "projection",
         ema_decay: float = 0.999,
-        **model_arguments: Any,
+        **model_arguments: "Unpack[ModelArguments]",
     ):
         super().__init__(event_shape, **model_arguments)
         images = self.on_images

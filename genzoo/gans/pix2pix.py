@@ -1,16 +1,20 @@
 """Pix2Pix: translation learned from pairs."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
 
 from genzoo.core import checks
+from genzoo.core.arguments import ModelArguments
 from genzoo.core.losses import weigh
 from genzoo.core.registry import register
 from genzoo.core.replicas import replica_share
 from genzoo.gans.translation import Translation, patch_mean
 from genzoo.gans.translators import PatchDiscriminator, UNet
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 @register("pix2pix")
@@ -53,7 +57,7 @@ class Pix2Pix(Translation):
         dropout: float = 0.5,
         loss: str = "non_saturating",
         l1_weight: float = 100.0,
-        **model_arguments: Any,
+        **model_arguments: "Unpack[ModelArguments]",
     ):
         super().__init__(event_shape, source_shape=source_shape, loss=loss, **model_arguments)
         self.filters = checks.check_int(filters, "filters")

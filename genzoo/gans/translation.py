@@ -1,13 +1,14 @@
 """Translation: what models from image to image have in common."""
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from genzoo.core import checks
+from genzoo.core.arguments import ModelArguments
 from genzoo.core.batches import ArrayData
 from genzoo.core.checks import check_array
 from genzoo.core.errors import InvalidInputError
@@ -17,6 +18,9 @@ from genzoo.core.traits import is_image
 from genzoo.gans.adversarial import AdversarialModel
 from genzoo.gans.images import ImageContext
 from genzoo.gans.scaling import Scaling
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 _SHOWN = 8
 
@@ -43,7 +47,7 @@ class Translation(AdversarialModel):
         *,
         source_shape: tuple[int, ...] | None = None,
         loss: str = "least_squares",
-        **model_arguments: Any,
+        **model_arguments: "Unpack[ModelArguments]",
     ):
         super().__init__(event_shape, **model_arguments)
         self.source_shape = None

@@ -1,7 +1,7 @@
 """IWAE: the VAE trained on the importance-weighted bound."""
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
@@ -10,7 +10,10 @@ from genzoo.core.errors import InvalidInputError
 from genzoo.core.registry import register
 from genzoo.vaes.latent_variable import LatentVariableLaw
 from genzoo.vaes.posteriors import PosteriorParameters
-from genzoo.vaes.vae import VAE
+from genzoo.vaes.vae import VAE, VAEArguments
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class ImportanceWeightedLaw(LatentVariableLaw):
@@ -78,7 +81,11 @@ class IWAE(VAE):
     """
 
     def __init__(
-        self, event_shape: tuple[int, ...] | int, *, num_draws: int = 5, **vae_arguments: Any
+        self,
+        event_shape: tuple[int, ...] | int,
+        *,
+        num_draws: int = 5,
+        **vae_arguments: "Unpack[VAEArguments]",
     ):
         self.num_draws = check_int(num_draws, "num_draws")
         super().__init__(event_shape, **vae_arguments)

@@ -1,7 +1,7 @@
 """TwoStageVAE: a second VAE on the latent space of the first."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
@@ -11,7 +11,10 @@ from genzoo.core.law import Law
 from genzoo.core.registry import register
 from genzoo.vaes.latent_variable import LatentVariableLaw
 from genzoo.vaes.phases import TwoPhaseTraining
-from genzoo.vaes.vae import VAE
+from genzoo.vaes.vae import VAE, VAEArguments
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 _SECOND = 5
 
@@ -96,7 +99,7 @@ class TwoStageVAE(TwoPhaseTraining, VAE):
         *,
         second_hidden_units: Sequence[int] = (256, 256),
         first_phase_share: float = 0.5,
-        **vae_arguments: Any,
+        **vae_arguments: "Unpack[VAEArguments]",
     ):
         prior = vae_arguments.get("prior", "normal")
         if not isinstance(prior, str) or prior != "normal":

@@ -2,13 +2,14 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from genzoo.core import checks
+from genzoo.core.arguments import ModelArguments
 from genzoo.core.compat.keras import layers_within
 from genzoo.core.density import DensityModel
 from genzoo.core.errors import InvalidInputError
@@ -27,9 +28,33 @@ from genzoo.vaes.networks import make_decoder, make_encoder
 from genzoo.vaes.posteriors import Posterior
 from genzoo.vaes.priors import VAMP, VampPrior, make_prior
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
 _BINARIZATIONS = ("threshold", "dynamic", None)
 # Burda et al. 2016: a unit is active if its posterior mean varies more than this over the data
 _ACTIVE_VARIANCE = 0.01
+
+
+class VAEArguments(ModelArguments, total=False):
+    """Arguments that models built on `VAE` pass on to it."""
+
+    latent_dim: int
+    encoder: str | keras.layers.Layer
+    decoder: str | keras.layers.Layer
+    hidden_units: Sequence[int]
+    filters: int
+    num_blocks: int
+    activation: str
+    prior: Any
+    num_pseudo_inputs: int
+    posterior: str
+    num_posterior_steps: int
+    likelihood: str
+    binarization: str | None
+    preprocessing: str | None
+    beta: float
+    free_bits: float
 
 
 @register("vae")
@@ -110,7 +135,7 @@ class VAE(LatentModel, DensityModel):
         preprocessing: str | None = "auto",
         beta: float = 1.0,
         free_bits: float = 0.0,
-        **model_arguments: Any,
+        **model_arguments: "Unpack[ModelArguments]",
     ):
         super().__init__(event_shape, **model_arguments)
         self.latent_dim = checks.check_int(latent_dim, "latent_dim")
