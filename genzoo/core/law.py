@@ -6,11 +6,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from genzoo.core.compat.tensorflow import InCheckpoints
 from genzoo.core.config import Configured
 from genzoo.core.errors import InvalidInputError, NoDensityError
 from genzoo.core.random import RowNoise, make_seed
 from genzoo.core.spec import DataSpec
-from genzoo.core.variables import InCheckpoints
 
 _DEQUANTIZE = 1
 
