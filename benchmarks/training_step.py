@@ -63,7 +63,7 @@ def time_genzoo(name: str, repeats: int, steps_per_execution: int | None, xla: b
     import keras
 
     import genzoo
-    from genzoo.core.adam import Adam
+    from genzoo.core.engine.adam import Adam
 
     class Clock(keras.callbacks.Callback):
         def __init__(self):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import genzoo
-from genzoo.core.adam import Adam
+from genzoo.core.engine.adam import Adam
 from genzoo.core.errors import CheckpointWarning, DivergenceWarning
 from genzoo.training import Checkpoint, DivergenceGuard
 from tests.tiny import tiny

@@ -6,7 +6,7 @@ import tensorflow as tf
 from scipy import stats
 
 import genzoo
-from genzoo.core.adam import Adam
+from genzoo.core.engine.adam import Adam
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +126,7 @@ def test_adam_is_adam():
 
 
 def test_noise_of_a_row_is_its_own():
-    from genzoo.core.random import make_seed, normal_rows, uniform_rows
+    from genzoo.core.maths.random import make_seed, normal_rows, uniform_rows
 
     seed = make_seed(7)
     for draw in (uniform_rows, normal_rows):

@@ -13,7 +13,7 @@ from scipy import special, stats
 import genzoo
 from genzoo.core.compat.keras import layers_within
 from genzoo.core.errors import CollapseWarning
-from genzoo.core.random import RowNoise, make_seed
+from genzoo.core.maths.random import RowNoise, make_seed
 from genzoo.gans.augmentation import color, cutout, translation
 from genzoo.gans.losses import LOSSES
 from genzoo.gans.penalties import PENALTIES
@@ -33,7 +33,7 @@ def labelled(digits):
     def get(name):
         if name not in made:
             model = tiny(name, num_classes=10)
-            model.compile(genzoo.core.adam.Adam(5e-3, beta_1=0.5))
+            model.compile(genzoo.core.engine.adam.Adam(5e-3, beta_1=0.5))
             model.fit(digits.x_train, digits.y_train, epochs=5, verbose=0)
             made[name] = model
         return made[name]
@@ -512,7 +512,7 @@ def test_a_generator_learns_what_a_vector_asks_for(conditioning):
         (2,), context_dim=1, latent_dim=2, generator_units=(32,), discriminator_units=(32,),
         conditioning=conditioning, ema_decay=0.9, seed=0,
     )  # fmt: skip
-    model.compile(genzoo.core.adam.Adam(2e-3, beta_1=0.5))
+    model.compile(genzoo.core.engine.adam.Adam(2e-3, beta_1=0.5))
     model.fit(x, context, epochs=30, verbose=0)
     for side in (-1.0, 1.0):
         made = model.sample(200, context=[side], seed=0)
@@ -521,7 +521,7 @@ def test_a_generator_learns_what_a_vector_asks_for(conditioning):
 
 def test_an_auxiliary_classifier_learns_the_classes(digits):
     model = genzoo.ACGAN((8, 8, 1), num_classes=10, filters=16, seed=0)
-    model.compile(genzoo.core.adam.Adam(1e-3, beta_1=0.5))
+    model.compile(genzoo.core.engine.adam.Adam(1e-3, beta_1=0.5))
     history = model.fit(digits.x_train, digits.y_train, epochs=10, verbose=0).history
     assert history["class_accuracy"][-1] > history["class_accuracy"][0]
     proba = model.predict_proba(digits.x_test)
@@ -570,7 +570,7 @@ def test_inversion_finds_what_the_generator_made(digits):
     model = genzoo.GAN(
         (8, 8, 1), latent_dim=3, generator_units=(64,), generator_dropout=0.0, seed=0
     )
-    model.compile(genzoo.core.adam.Adam(1e-3, beta_1=0.5))
+    model.compile(genzoo.core.engine.adam.Adam(1e-3, beta_1=0.5))
     model.fit(digits.x_train, epochs=5, verbose=0)
     z = np.random.default_rng(0).normal(size=(20, 3)).astype("float32")
     made = model.decode(z)

@@ -7,7 +7,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import genzoo
-from genzoo.core.random import make_seed
+from genzoo.core.maths.random import make_seed
 from tests.tiny import tiny
 
 tfd = tfp.distributions

@@ -9,8 +9,8 @@ import pytest
 import tensorflow as tf
 
 import genzoo
-from genzoo.core import batches as batches_module
 from genzoo.core.errors import InvalidInputError, NotFittedError
+from genzoo.core.inputs import batches as batches_module
 from tests.tiny import tiny
 
 
@@ -221,7 +221,7 @@ def test_what_is_wrong_with_a_generator_is_told(x, monkeypatch):
         nice().fit(changes(), verbose=0)
     with pytest.raises(InvalidInputError, match="ended before"):
         nice().fit(ends(), epochs=3, steps_per_epoch=5, verbose=0)
-    monkeypatch.setattr(genzoo.core.sources, "_HELD_BYTES", 10_000)
+    monkeypatch.setattr(genzoo.core.inputs.sources, "_HELD_BYTES", 10_000)
     with pytest.raises(InvalidInputError, match="steps_per_epoch"):
         nice().fit(goes_on(), verbose=0)
     with pytest.raises(InvalidInputError, match="NaN in row 3"):

@@ -9,7 +9,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import genzoo.steps
-from genzoo.core.spec import DataSpec
+from genzoo.core.inputs.spec import DataSpec
 from genzoo.steps import (
     ActNorm,
     BijectorStep,

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import genzoo
-from genzoo.core.tracing import PURPOSES, Compiled, traced_for
+from genzoo.core.engine.tracing import PURPOSES, Compiled, traced_for
 
 
 def powers(x, kernels):

@@ -15,8 +15,8 @@ import pytest
 import tensorflow as tf
 
 import genzoo
+from genzoo.core.engine.iterators import IteratorKeeper
 from genzoo.core.errors import InvalidInputError
-from genzoo.core.iterators import IteratorKeeper
 from tests.tiny import tiny
 
 

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import genzoo
-from genzoo.core.random import make_seed
+from genzoo.core.maths.random import make_seed
 from genzoo.core.registry import traits_of
 from genzoo.gans.images import ImagePool, UnpairedData
 from genzoo.gans.translators import PatchDiscriminator, ResNetGenerator, UNet
@@ -273,7 +273,7 @@ def test_pix2pix_turns_edges_into_digits(digits):
 def test_cyclegan_learns_the_way_there_and_back_without_pairs(digits):
     half = 300
     model = genzoo.CycleGAN((8, 8, 1), filters=8, num_blocks=1, seed=0)
-    model.compile(genzoo.core.adam.Adam(1e-3, beta_1=0.5))
+    model.compile(genzoo.core.engine.adam.Adam(1e-3, beta_1=0.5))
     # no example is in both sets
     x, y = 16 - digits.x_train[:half], digits.x_train[half : 2 * half]
     cycle = model.fit(x, y, epochs=8, verbose=0).history["cycle"]

@@ -8,7 +8,7 @@ import tensorflow_probability as tfp
 from scipy import stats
 
 import genzoo
-from genzoo.core.random import RowNoise
+from genzoo.core.maths.random import RowNoise
 from genzoo.vaes.likelihoods import LIKELIHOODS
 from genzoo.vaes.posteriors import Posterior
 from tests.tiny import tiny

@@ -112,7 +112,7 @@ class _Run:
         import keras
 
         import genzoo
-        from genzoo.core.adam import Adam
+        from genzoo.core.engine.adam import Adam
 
         epochs = epochs or self.epochs
         print(f"{name}: {model.count_params():,} weights, {epochs} epochs")

@@ -117,8 +117,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     import genzoo
+    from genzoo.core.engine.replicas import is_chief
     from genzoo.core.registry import model_class
-    from genzoo.core.replicas import is_chief
     from genzoo.training.strategy import num_workers_and_index
 
     cls = model_class(arguments.model)
@@ -317,7 +317,7 @@ def _fit(model, data, unfinished, described, arguments):
     import keras
 
     import genzoo
-    from genzoo.core.replicas import is_chief
+    from genzoo.core.engine.replicas import is_chief
     from genzoo.core.traits import is_picture
     from genzoo.training.recipe import CHECKPOINTS
 

@@ -15,8 +15,8 @@ from genzoo.applications.scores import SCORES, default_score
 from genzoo.applications.tables import TablePreprocessor
 from genzoo.core import checks
 from genzoo.core.errors import InvalidInputError
+from genzoo.core.maths.random import generator
 from genzoo.core.model import GenerativeModel
-from genzoo.core.random import generator
 from genzoo.core.registry import traits_of
 
 _DEFAULT = "default"

@@ -24,8 +24,8 @@ from genzoo.applications.options import ModelOptions
 from genzoo.applications.tables import Scaling, TablePreprocessor
 from genzoo.core import checks
 from genzoo.core.errors import InvalidInputError
+from genzoo.core.maths.random import generator
 from genzoo.core.model import GenerativeModel
-from genzoo.core.random import generator
 from genzoo.core.registry import traits_of
 
 _MIXTURE = "gaussian_mixture"

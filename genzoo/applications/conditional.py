@@ -7,8 +7,8 @@ import tensorflow as tf
 
 from genzoo.core.errors import InvalidInputError
 from genzoo.core.lazy import tfp
+from genzoo.core.maths.random import make_seed
 from genzoo.core.model import GenerativeModel
-from genzoo.core.random import make_seed
 from genzoo.core.traits import Conditions, Reconstructs
 
 _ROWS_AT_A_TIME = 2048

@@ -10,7 +10,7 @@ from sklearn.preprocessing import QuantileTransformer
 from genzoo.applications.models import mixture_options
 from genzoo.classic import GaussianMixture
 from genzoo.core import checks
-from genzoo.core.random import generator
+from genzoo.core.maths.random import generator
 
 _NEIGHBOR_ROWS = 20_000
 _MIXTURE_ROWS = 5_000

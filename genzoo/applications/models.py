@@ -6,8 +6,8 @@ import numpy as np
 
 from genzoo.core import checks
 from genzoo.core.errors import InvalidInputError
+from genzoo.core.maths.random import fresh_seed, generator
 from genzoo.core.model import GenerativeModel
-from genzoo.core.random import fresh_seed, generator
 from genzoo.core.registry import build, traits_of
 from genzoo.core.traits import Example
 from genzoo.training import recipe

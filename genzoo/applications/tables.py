@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from genzoo.applications.columns import learn_column, read, to_array
 from genzoo.core import checks
 from genzoo.core.errors import InvalidInputError
-from genzoo.core.random import generator
+from genzoo.core.maths.random import generator
 
 _NUMERIC = ("standard", "robust", "power")
 _EDGE = 1e-12

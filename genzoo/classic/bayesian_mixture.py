@@ -15,8 +15,8 @@ from genzoo.classic.sklearn_mixtures import (
 from genzoo.classic.starts import fill_missing
 from genzoo.core.checks import check_array, check_choice, check_number, check_numbers
 from genzoo.core.errors import InvalidInputError
+from genzoo.core.inputs.spec import DataSpec
 from genzoo.core.registry import register
-from genzoo.core.spec import DataSpec
 
 # the same names in scikit-learn
 _PRIOR_ARGUMENTS = (

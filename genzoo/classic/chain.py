@@ -12,10 +12,10 @@ from genzoo.classic.emissions import Categorical, Emission, Multinomial, Poisson
 from genzoo.classic.gaussian_emissions import Gaussian, GaussianMixture
 from genzoo.classic.starts import fill_missing
 from genzoo.core import checks
-from genzoo.core.batches import Batch
 from genzoo.core.errors import InvalidInputError, NotFittedError
+from genzoo.core.inputs.batches import Batch
+from genzoo.core.inputs.spec import DataSpec
 from genzoo.core.likelihood import Likelihood
-from genzoo.core.spec import DataSpec
 
 EMISSIONS = {
     "gaussian": Gaussian,

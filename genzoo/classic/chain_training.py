@@ -11,14 +11,14 @@ from genzoo.classic.chain import HiddenChain, as_dict, keep
 from genzoo.classic.emissions import proportions
 from genzoo.classic.sequences import SequenceData, SequenceStream
 from genzoo.core import checks
-from genzoo.core.batches import check_batch_size, check_class_weight, check_weights
 from genzoo.core.compat.keras import validates_in_fit
+from genzoo.core.engine.replicas import PartFunction
 from genzoo.core.errors import ImpossibleDataError, InvalidInputError
-from genzoo.core.random import make_seed
-from genzoo.core.replicas import PartFunction
-from genzoo.core.sources import is_stream
-from genzoo.core.spec import DataSpec
-from genzoo.core.units import RunningMoments
+from genzoo.core.inputs.batches import check_batch_size, check_class_weight, check_weights
+from genzoo.core.inputs.sources import is_stream
+from genzoo.core.inputs.spec import DataSpec
+from genzoo.core.inputs.units import RunningMoments
+from genzoo.core.maths.random import make_seed
 
 _CHAIN = ("startprob", "transmat")
 _FEWER_ZEROS = (

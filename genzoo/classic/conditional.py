@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from genzoo.core.checks import check_int, check_seed
-from genzoo.core.random import generator
+from genzoo.core.maths.random import generator
 
 _VALUES_A_BLOCK = 2**22
 

@@ -7,12 +7,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from genzoo.core.batches import Batch
 from genzoo.core.checks import check_number
 from genzoo.core.density import DensityModel
+from genzoo.core.engine.losses import row_weights
 from genzoo.core.errors import InvalidInputError
-from genzoo.core.losses import row_weights
-from genzoo.core.random import make_seed
+from genzoo.core.inputs.batches import Batch
+from genzoo.core.maths.random import make_seed
 from genzoo.core.training import as_callbacks
 
 _FITTED = ("converged_", "n_iter_", "lower_bound_")

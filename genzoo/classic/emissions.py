@@ -10,8 +10,8 @@ import warnings
 import numpy as np
 import tensorflow as tf
 
+from genzoo.core.engine.tracing import Compiled
 from genzoo.core.errors import InvalidInputError
-from genzoo.core.tracing import Compiled
 
 Arrays = dict[str, np.ndarray]
 Tensors = dict[str, tf.Tensor]

@@ -16,8 +16,8 @@ from genzoo.classic.sklearn_mixtures import (
 )
 from genzoo.core.checks import check_choice, check_number, check_numbers
 from genzoo.core.errors import InvalidInputError
+from genzoo.core.inputs.spec import DataSpec
 from genzoo.core.registry import register
-from genzoo.core.spec import DataSpec
 
 _PARAMETERS = ("weights", "means", "covariances")
 

@@ -11,10 +11,10 @@ from genzoo.classic import hmmlearn_bridge, recursions
 from genzoo.classic.chain import as_dict
 from genzoo.classic.chain_training import TrainableChain, noise_seed
 from genzoo.core import checks
+from genzoo.core.engine.replicas import PartFunction
 from genzoo.core.errors import InvalidInputError, NoDensityError
-from genzoo.core.random import make_seed
+from genzoo.core.maths.random import make_seed
 from genzoo.core.registry import register
-from genzoo.core.replicas import PartFunction
 
 _STEPS_AT_A_TIME = 2**20
 _SEQUENCES_AT_A_TIME = 1024

@@ -19,12 +19,12 @@ from genzoo.classic.starts import (
     moments_of_parts,
     start_responsibilities,
 )
-from genzoo.core.batches import check_batch_size
 from genzoo.core.checks import check_choice, check_int, check_number
 from genzoo.core.errors import InvalidInputError
+from genzoo.core.inputs.batches import check_batch_size
 from genzoo.core.law import Law
 from genzoo.core.lazy import tfp
-from genzoo.core.random import make_seed
+from genzoo.core.maths.random import make_seed
 
 _START_ROWS = 20_000
 

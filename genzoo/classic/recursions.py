@@ -18,7 +18,7 @@ recognition, 1989.
 import tensorflow as tf
 
 from genzoo.classic import blocks, stepwise
-from genzoo.core.tracing import Compiled
+from genzoo.core.engine.tracing import Compiled
 
 # a step's scaled likelihood below this sends the batch to the recursion in logarithms
 _SURPRISE = {tf.float32: 1e-8, tf.float64: 1e-60}

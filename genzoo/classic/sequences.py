@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from genzoo.core.batches import ArrayData, Batch, StreamData, check_weights
 from genzoo.core.checks import check_array, check_numeric, check_share
 from genzoo.core.errors import InvalidInputError
-from genzoo.core.passes import epochs
-from genzoo.core.random import uniform_rows
+from genzoo.core.inputs.batches import ArrayData, Batch, StreamData, check_weights
+from genzoo.core.inputs.passes import epochs
+from genzoo.core.maths.random import uniform_rows
 
 _VALUES_A_BATCH = 2**23
 _STEPS_A_BATCH = 2**17

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from genzoo.core.errors import InvalidInputError, UnknownNameError
-from genzoo.core.numbers import as_array, refuse_masked
+from genzoo.core.inputs.numbers import as_array, refuse_masked
 
 _ROWS_AT_A_TIME = 65_536
 

@@ -8,13 +8,13 @@ import numpy as np
 import tensorflow as tf
 
 from genzoo.core import checks
+from genzoo.core.engine.replicas import first_row
 from genzoo.core.errors import DataError, InvalidInputError, NoDensityError
+from genzoo.core.inputs.sources import is_stream
 from genzoo.core.law import Law
 from genzoo.core.likelihood import Likelihood
+from genzoo.core.maths.random import RowNoise, make_seed
 from genzoo.core.model import GenerativeModel
-from genzoo.core.random import RowNoise, make_seed
-from genzoo.core.replicas import first_row
-from genzoo.core.sources import is_stream
 
 # where the weights of flows and VAEs stand in a file: in the law
 _LAYOUT = "law"

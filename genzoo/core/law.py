@@ -9,8 +9,8 @@ import tensorflow as tf
 from genzoo.core.compat.tensorflow import InCheckpoints
 from genzoo.core.config import Configured
 from genzoo.core.errors import InvalidInputError, NoDensityError
-from genzoo.core.random import RowNoise, make_seed
-from genzoo.core.spec import DataSpec
+from genzoo.core.inputs.spec import DataSpec
+from genzoo.core.maths.random import RowNoise, make_seed
 
 _DEQUANTIZE = 1
 
@@ -186,7 +186,7 @@ class Law(InCheckpoints, Configured, keras.layers.Layer):
             n: Number of draws, an int or a scalar tensor.
             context: Encoded context [n, context_size], or `None`.
             temperature: Scales the noise that samples start from.
-            seed: int32 [2], see `genzoo.core.random.make_seed`.
+            seed: int32 [2], see `genzoo.core.maths.random.make_seed`.
         """
         raise NotImplementedError
 

@@ -9,13 +9,13 @@ import numpy as np
 import tensorflow as tf
 
 from genzoo.core import checks
-from genzoo.core.batches import ArrayData, StreamData, check_batch_size
 from genzoo.core.compat.tensorflow import is_watched
+from genzoo.core.engine.replicas import PartFunction
+from genzoo.core.engine.saved_model import check_export_arguments, describe, write_saved_model
 from genzoo.core.errors import InvalidInputError, NoDensityError, OutputExistsError
-from genzoo.core.random import make_seed
-from genzoo.core.replicas import PartFunction
-from genzoo.core.saved_model import check_export_arguments, describe, write_saved_model
-from genzoo.core.spec import DataSpec
+from genzoo.core.inputs.batches import ArrayData, StreamData, check_batch_size
+from genzoo.core.inputs.spec import DataSpec
+from genzoo.core.maths.random import make_seed
 from genzoo.core.training import TrainableModel
 
 _SAMPLES_AT_A_TIME = 1024

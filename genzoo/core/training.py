@@ -14,16 +14,6 @@ import numpy as np
 import tensorflow as tf
 
 from genzoo.core import checks
-from genzoo.core.adam import Adam
-from genzoo.core.batches import (
-    ArrayData,
-    Batch,
-    StreamData,
-    check_batch_size,
-    check_class_weight,
-    check_weights,
-    reaches_all,
-)
 from genzoo.core.compat.keras import (
     TrainerHooks,
     forget_step_functions,
@@ -33,18 +23,28 @@ from genzoo.core.compat.keras import (
 )
 from genzoo.core.compat.tensorflow import InCheckpoints, retraced_quietly
 from genzoo.core.config import Configured
-from genzoo.core.context import ContextSpec
+from genzoo.core.engine.adam import Adam
+from genzoo.core.engine.iterators import IteratorKeeper
+from genzoo.core.engine.losses import row_weights, total_loss, weigh
+from genzoo.core.engine.replicas import lost_workers_told, replica_share
+from genzoo.core.engine.variables import with_repeated_names
 from genzoo.core.errors import InvalidInputError, NotFittedError
-from genzoo.core.iterators import IteratorKeeper
+from genzoo.core.inputs.batches import (
+    ArrayData,
+    Batch,
+    StreamData,
+    check_batch_size,
+    check_class_weight,
+    check_weights,
+    reaches_all,
+)
+from genzoo.core.inputs.context import ContextSpec
+from genzoo.core.inputs.sources import is_stream
+from genzoo.core.inputs.spec import DataSpec
+from genzoo.core.inputs.units import RunningMoments
 from genzoo.core.likelihood import NO_LIKELIHOOD, Likelihood
-from genzoo.core.losses import row_weights, total_loss, weigh
 from genzoo.core.registry import refuse_unknown
-from genzoo.core.replicas import lost_workers_told, replica_share
-from genzoo.core.sources import is_stream
-from genzoo.core.spec import DataSpec
 from genzoo.core.traits import Example, Traits, is_image
-from genzoo.core.units import RunningMoments
-from genzoo.core.variables import with_repeated_names
 
 _STATE = "fitted_state"
 _RANDOM_STATE = "random_state"

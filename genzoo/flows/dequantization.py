@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from genzoo.core.random import RowNoise
-from genzoo.core.spec import DataSpec
+from genzoo.core.inputs.spec import DataSpec
+from genzoo.core.maths.random import RowNoise
 from genzoo.core.traits import is_image
 from genzoo.steps import Chain, Coupling, Flatten, ImageCoupling, Logit, Permutation
 from genzoo.steps.base import sum_rows

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from genzoo.core.law import Batches, Law
 from genzoo.core.lazy import lazy_module, tfp
-from genzoo.core.random import RowNoise, make_seed
+from genzoo.core.maths.random import RowNoise, make_seed
 from genzoo.flows.bases import make_base
 from genzoo.steps import Chain, FlowStep
 

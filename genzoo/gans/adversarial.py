@@ -6,12 +6,12 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from genzoo.core.adam import Adam
 from genzoo.core.checks import check_choice
-from genzoo.core.losses import row_weights, total_loss, weight_losses
+from genzoo.core.engine.adam import Adam
+from genzoo.core.engine.losses import row_weights, total_loss, weight_losses
+from genzoo.core.engine.replicas import first_row, mean_over_replicas
+from genzoo.core.maths.random import RowNoise
 from genzoo.core.model import GenerativeModel
-from genzoo.core.random import RowNoise
-from genzoo.core.replicas import first_row, mean_over_replicas
 from genzoo.gans.losses import LOSSES
 
 

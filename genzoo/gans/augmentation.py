@@ -5,7 +5,7 @@ Reference: Zhao et al., Differentiable augmentation for data-efficient GAN train
 
 import tensorflow as tf
 
-from genzoo.core.random import RowNoise
+from genzoo.core.maths.random import RowNoise
 
 _REACH = 1 / 8  # of a shift, in sides
 _HOLE = 1 / 2  # side of the cut, in sides

@@ -9,9 +9,9 @@ import tensorflow as tf
 from genzoo.core import checks
 from genzoo.core.arguments import ModelArguments
 from genzoo.core.checks import check_array
+from genzoo.core.engine.replicas import PartFunction, replica_share
 from genzoo.core.errors import InvalidInputError
 from genzoo.core.registry import register
-from genzoo.core.replicas import PartFunction, replica_share
 from genzoo.gans.images import ImagePool, UnpairedData
 from genzoo.gans.translation import Translation, patch_mean
 from genzoo.gans.translators import PatchDiscriminator, ResNetGenerator

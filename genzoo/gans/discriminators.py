@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from genzoo.core.errors import InvalidInputError
-from genzoo.core.random import RowNoise
+from genzoo.core.maths.random import RowNoise
 from genzoo.gans.sequential import CONV_SPREAD, Blocks, choose, scales
 from genzoo.nets import Conv, Dense, MinibatchDiscrimination, OwnFeatures
 

@@ -10,11 +10,11 @@ import tensorflow as tf
 
 from genzoo.core import checks
 from genzoo.core.arguments import ModelArguments
+from genzoo.core.engine.losses import call_losses, weigh
+from genzoo.core.engine.replicas import replica_share
 from genzoo.core.errors import InvalidInputError
-from genzoo.core.losses import call_losses, weigh
-from genzoo.core.random import make_seed, normal_rows, uniform_rows
+from genzoo.core.maths.random import make_seed, normal_rows, uniform_rows
 from genzoo.core.registry import register
-from genzoo.core.replicas import replica_share
 from genzoo.gans.adversarial import AdversarialModel
 from genzoo.gans.augmentation import AUGMENTATIONS
 from genzoo.gans.discriminators import CONDITIONINGS, Judgement, make_discriminator

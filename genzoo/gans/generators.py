@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from genzoo.core.random import RowNoise
+from genzoo.core.maths.random import RowNoise
 from genzoo.core.traits import is_image
 from genzoo.gans.sequential import CONV_SPREAD, Blocks, choose, scales
 from genzoo.nets import Dense, OwnDecoder, TransposedConv, make_normalization

@@ -7,13 +7,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from genzoo.core.batches import ArrayData, Batch, reaches_all
 from genzoo.core.checks import check_array
+from genzoo.core.engine.replicas import first_row, gather_over_replicas
 from genzoo.core.errors import InvalidInputError
-from genzoo.core.numbers import refuse_masked
-from genzoo.core.passes import epochs, in_order, shuffled
-from genzoo.core.replicas import first_row, gather_over_replicas
-from genzoo.core.spec import DataSpec
+from genzoo.core.inputs.batches import ArrayData, Batch, reaches_all
+from genzoo.core.inputs.numbers import refuse_masked
+from genzoo.core.inputs.passes import epochs, in_order, shuffled
+from genzoo.core.inputs.spec import DataSpec
 
 _BOTH = ("x", "context")
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from genzoo.core import checks
 from genzoo.core.latent import LatentModel
-from genzoo.core.random import make_seed, normal_rows
+from genzoo.core.maths.random import make_seed, normal_rows
 
 _INVERSION_STEPS = 200
 # Schlegl et al. 2017: the share of the discriminator's features in the anomaly score

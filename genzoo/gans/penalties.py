@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from genzoo.core.random import RowNoise
-from genzoo.core.replicas import mean_over_replicas
+from genzoo.core.engine.replicas import mean_over_replicas
+from genzoo.core.maths.random import RowNoise
 
 Critic = Callable[[tf.Tensor], tf.Tensor]
 

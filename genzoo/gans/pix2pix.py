@@ -7,9 +7,9 @@ import tensorflow as tf
 
 from genzoo.core import checks
 from genzoo.core.arguments import ModelArguments
-from genzoo.core.losses import weigh
+from genzoo.core.engine.losses import weigh
+from genzoo.core.engine.replicas import replica_share
 from genzoo.core.registry import register
-from genzoo.core.replicas import replica_share
 from genzoo.gans.translation import Translation, patch_mean
 from genzoo.gans.translators import PatchDiscriminator, UNet
 

@@ -6,9 +6,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from genzoo.core.spec import DataSpec
+from genzoo.core.inputs.spec import DataSpec
+from genzoo.core.inputs.units import RunningMoments
 from genzoo.core.traits import is_image
-from genzoo.core.units import RunningMoments
 
 
 class Scaling(keras.layers.Layer):

@@ -9,11 +9,11 @@ import tensorflow as tf
 
 from genzoo.core import checks
 from genzoo.core.arguments import ModelArguments
-from genzoo.core.batches import ArrayData
 from genzoo.core.checks import check_array
 from genzoo.core.errors import InvalidInputError
-from genzoo.core.random import make_seed
-from genzoo.core.spec import DataSpec
+from genzoo.core.inputs.batches import ArrayData
+from genzoo.core.inputs.spec import DataSpec
+from genzoo.core.maths.random import make_seed
 from genzoo.core.traits import is_image
 from genzoo.gans.adversarial import AdversarialModel
 from genzoo.gans.images import ImageContext

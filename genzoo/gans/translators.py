@@ -4,7 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from genzoo.core.random import RowNoise
+from genzoo.core.maths.random import RowNoise
 from genzoo.gans.sequential import CONV_SPREAD, MOST_CHANNELS, Blocks
 from genzoo.nets import Conv, TransposedConv
 

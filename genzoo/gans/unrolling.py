@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from genzoo.core.compat.keras import moments
-from genzoo.core.replicas import sum_over_replicas
+from genzoo.core.engine.replicas import sum_over_replicas
 
 
 def unroll(

@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from genzoo.core.checks import check_choice
-from genzoo.core.random import RowNoise
+from genzoo.core.maths.random import RowNoise
 from genzoo.nets.spectral import SpectralNormalization
 
 NORMALIZATIONS = ("batch", "layer", "instance", None)

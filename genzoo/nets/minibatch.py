@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from genzoo.core.replicas import gather_over_replicas, mean_over_replicas
+from genzoo.core.engine.replicas import gather_over_replicas, mean_over_replicas
 
 _MOMENTUM = 0.9
 

@@ -10,8 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from genzoo.core.checks import check_int, check_units
-from genzoo.core.gradients import triangular_solution
-from genzoo.core.tracing import Compiled
+from genzoo.core.engine.tracing import Compiled
+from genzoo.core.maths.gradients import triangular_solution
 from genzoo.nets import MADE, made_degrees
 from genzoo.steps.base import FlowStep
 from genzoo.steps.maps import make_map

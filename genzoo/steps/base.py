@@ -13,8 +13,8 @@ from genzoo.core.checks import check_shape
 from genzoo.core.compat.tensorflow import InCheckpoints
 from genzoo.core.config import Configured
 from genzoo.core.errors import InvalidInputError
+from genzoo.core.inputs.spec import DataSpec
 from genzoo.core.lazy import lazy_module
-from genzoo.core.spec import DataSpec
 
 bijectors = lazy_module("genzoo.steps.bijectors")
 

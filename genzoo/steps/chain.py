@@ -9,8 +9,8 @@ import keras
 import tensorflow as tf
 
 from genzoo.core.compat.tensorflow import not_inlined
+from genzoo.core.engine.tracing import purpose
 from genzoo.core.lazy import lazy_module
-from genzoo.core.tracing import purpose
 from genzoo.steps import checkpointing
 from genzoo.steps.base import FlowStep
 
@@ -43,7 +43,7 @@ class SharedTraces:
         """Return `step.forward_and_log_det(x, context)`, or the method named.
 
         Args:
-            made_for: What the graph is traced for, see `genzoo.core.tracing`.
+            made_for: What the graph is traced for, see `genzoo.core.engine.tracing`.
             step: One of the steps.
             method: Name of its method.
             x: Its input.

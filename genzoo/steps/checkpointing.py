@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from genzoo.core.gradients import here
+from genzoo.core.maths.gradients import here
 from genzoo.steps.base import FlowStep
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import tensorflow as tf
 
 from genzoo.core.checks import check_number
+from genzoo.core.engine.variables import still_zeros
 from genzoo.core.errors import InvalidInputError
-from genzoo.core.units import RunningMoments
-from genzoo.core.variables import still_zeros
+from genzoo.core.inputs.units import RunningMoments
 from genzoo.steps.base import FlowStep, sum_rows
 
 

@@ -14,8 +14,8 @@ import tensorflow as tf
 
 from genzoo.core.checks import check_choice, check_int, check_number, nearest
 from genzoo.core.errors import InvalidInputError, UnknownNameError
+from genzoo.core.maths.roots import monotone_root, with_derivatives
 from genzoo.core.registry import constructor_arguments
-from genzoo.core.roots import monotone_root, with_derivatives
 
 _LOG_2PI = math.log(2.0 * math.pi)
 

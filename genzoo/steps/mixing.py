@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from genzoo.core.checks import check_choice
 from genzoo.core.errors import InvalidInputError
-from genzoo.core.random import generator
+from genzoo.core.maths.random import generator
 from genzoo.steps.base import FlowStep
 
 _COORDINATES = 64

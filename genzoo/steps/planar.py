@@ -5,8 +5,8 @@ import numpy as np
 import tensorflow as tf
 
 from genzoo.core.checks import check_int
-from genzoo.core.random import generator
-from genzoo.core.roots import monotone_root
+from genzoo.core.maths.random import generator
+from genzoo.core.maths.roots import monotone_root
 from genzoo.steps.base import FlowStep
 
 # the least slope along the map's one direction: below it float32 could not find the way back

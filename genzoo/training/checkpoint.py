@@ -18,8 +18,8 @@ import tensorflow as tf
 
 from genzoo.core.checks import check_int, check_number
 from genzoo.core.compat.keras import TrainStepStandIn, start_at_epoch
+from genzoo.core.engine.replicas import in_cluster, is_chief
 from genzoo.core.errors import CheckpointWarning, InvalidInputError
-from genzoo.core.replicas import in_cluster, is_chief
 
 _WEIGHTS, _ARRAYS, _STATE = "model.weights.h5", "arrays.npz", "state.json"
 _PARTIAL = ".partial-"

@@ -11,8 +11,8 @@ import keras
 import numpy as np
 
 from genzoo.core import checks
+from genzoo.core.engine.replicas import in_cluster, is_chief
 from genzoo.core.errors import CollapseWarning, InvalidInputError, OutputExistsError
-from genzoo.core.replicas import in_cluster, is_chief
 from genzoo.core.traits import is_picture
 from genzoo.metrics.coverage import density_and_coverage
 from genzoo.metrics.features import ValueFeatures

@@ -6,9 +6,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from genzoo.core.engine.variables import still_zeros
 from genzoo.core.law import Batches, Law
-from genzoo.core.random import RowNoise, make_seed
-from genzoo.core.variables import still_zeros
+from genzoo.core.maths.random import RowNoise, make_seed
 from genzoo.steps import Chain
 from genzoo.vaes.likelihoods import OutputDistribution
 from genzoo.vaes.posteriors import Posterior, PosteriorParameters

@@ -10,8 +10,8 @@ import math
 import keras
 import tensorflow as tf
 
+from genzoo.core.engine.variables import still_zeros
 from genzoo.core.errors import InvalidInputError
-from genzoo.core.variables import still_zeros
 
 _LOG_SCALE_LIMIT = 7.0
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)

@@ -12,14 +12,14 @@ from genzoo.core import checks
 from genzoo.core.arguments import ModelArguments
 from genzoo.core.compat.keras import layers_within
 from genzoo.core.density import DensityModel
+from genzoo.core.engine.losses import row_weights
 from genzoo.core.errors import InvalidInputError
+from genzoo.core.inputs.spec import DataSpec
 from genzoo.core.latent import LatentModel
 from genzoo.core.law import Law
 from genzoo.core.likelihood import Likelihood
-from genzoo.core.losses import row_weights
-from genzoo.core.random import make_seed
+from genzoo.core.maths.random import make_seed
 from genzoo.core.registry import register
-from genzoo.core.spec import DataSpec
 from genzoo.flows.preprocessing import PREPROCESSING, preprocessing_steps
 from genzoo.steps import Chain
 from genzoo.vaes.latent_variable import LatentVariableLaw

@@ -176,7 +176,7 @@ class OptimizerHooks:
         Reason: what all updates share is computed once; it was half of the graph of an update.
         Upstream: none found.
         Seen with: Keras 3.10.0 to 3.15.1.
-        Without it: `genzoo.core.adam.Adam` fails at its first step.
+        Without it: `genzoo.core.engine.adam.Adam` fails at its first step.
         """
         with self._updating():
             super()._distributed_tf_update_step(distribution, grads_and_vars, learning_rate)
@@ -206,7 +206,7 @@ def moments(
     Reason: one kernel updates a variable and both of them; an unrolled step starts from them.
     Upstream: none found.
     Seen with: Keras 3.10.0 to 3.15.1.
-    Without it: `genzoo.core.adam.Adam` and unrolled GANs fail at their first step.
+    Without it: `genzoo.core.engine.adam.Adam` and unrolled GANs fail at their first step.
     """
     index = optimizer._get_variable_index(variable)
     return optimizer._momentums[index], optimizer._velocities[index]

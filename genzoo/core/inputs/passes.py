@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from genzoo.core.random import fresh_seed
+from genzoo.core.maths.random import fresh_seed
 
 Pass = Callable[[tf.Tensor], tf.data.Dataset]
 

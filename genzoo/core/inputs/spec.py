@@ -7,8 +7,8 @@ import numpy as np
 import tensorflow as tf
 
 from genzoo.core.errors import InvalidInputError
+from genzoo.core.inputs.units import RunningMoments, choose_units
 from genzoo.core.lazy import tfp
-from genzoo.core.units import RunningMoments, choose_units
 
 _FEW_LEVELS = 64
 

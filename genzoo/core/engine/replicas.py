@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from genzoo.core.engine.tracing import traced_for
 from genzoo.core.errors import WorkerLostError
-from genzoo.core.tracing import traced_for
 
 _LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.DeadlineExceededError)
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from genzoo.core.tracing import purpose
+from genzoo.core.engine.tracing import purpose
 
 
 def triangular_solution(

@@ -12,9 +12,9 @@ import tensorflow as tf
 
 from genzoo.core.checks import check_finite, check_int, check_share
 from genzoo.core.errors import InvalidInputError
-from genzoo.core.numbers import as_native, refuse_masked
-from genzoo.core.passes import epochs, in_order, shuffled
-from genzoo.core.sources import held_dataset, open_source
+from genzoo.core.inputs.numbers import as_native, refuse_masked
+from genzoo.core.inputs.passes import epochs, in_order, shuffled
+from genzoo.core.inputs.sources import held_dataset, open_source
 
 Batch = dict[str, Any]
 # of a stream, to be read once by all that looks at it

@@ -8,9 +8,9 @@ import keras
 import tensorflow as tf
 
 from genzoo.core.checks import check_choice
+from genzoo.core.engine.tracing import traced_for
 from genzoo.core.errors import InvalidInputError
-from genzoo.core.spec import DataSpec
-from genzoo.core.tracing import traced_for
+from genzoo.core.inputs.spec import DataSpec
 
 Signatures = dict[str, tuple[Callable[..., Any], list[tf.TensorSpec]]]
 

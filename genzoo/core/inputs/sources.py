@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from genzoo.core.errors import InvalidInputError
-from genzoo.core.passes import epochs, in_order, shuffled
+from genzoo.core.inputs.passes import epochs, in_order, shuffled
 
 # of a generator without an end in sight
 _HELD_BYTES = 2**30

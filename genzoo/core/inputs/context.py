@@ -7,8 +7,8 @@ import tensorflow as tf
 
 from genzoo.core.checks import check_array, check_int
 from genzoo.core.errors import InvalidInputError
-from genzoo.core.numbers import refuse_masked
-from genzoo.core.units import RunningMoments
+from genzoo.core.inputs.numbers import refuse_masked
+from genzoo.core.inputs.units import RunningMoments
 
 
 class ContextSpec:

@@ -1,0 +1,1 @@
+"""How a model runs its law: steps of training, replicas, compiled functions, files."""

@@ -1,0 +1,1 @@
+"""Random numbers by rows, roots and their derivatives."""
