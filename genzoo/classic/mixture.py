@@ -341,7 +341,7 @@ class NormalMixture(EMModel):
 
     def predict_proba(self, x: Any, *, batch_size: int | None = None, seed: int = 0) -> np.ndarray:
         """Return the posterior probability of each component, [n, K]."""
-        data, batch_size = self._door_rows("predict_proba", x, None, batch_size)
+        data, batch_size = self._read_rows("predict_proba", x, None, batch_size)
 
         def posterior(x, context, first_row, seed):
             real, _ = self.law.to_real(x, self._row_noise(seed, first_row))
@@ -372,7 +372,7 @@ class NormalMixture(EMModel):
         >>> given.sample(100, seed=0).shape, given.mean().shape
         ((100, 1, 2), (1, 2))
         """
-        data, _ = self._door_rows("condition", x, None, None)
+        data, _ = self._read_rows("condition", x, None, None)
         k, d = self.num_components, self.event_size
         covariances = self._covariance.to_full(np.array(self._covariances), k, d)
         return ConditionalMixture(

@@ -126,7 +126,7 @@ class DensityModel(GenerativeModel):
         num_samples = checks.check_int(num_samples, "num_samples")
         if self.likelihood.kind == "exact":
             num_samples = 1
-        data, batch_size = self._door_rows("log_prob", x, context, batch_size)
+        data, batch_size = self._read_rows("log_prob", x, context, batch_size)
         seed = make_seed(checks.check_seed(seed))
         values = self.map_rows(
             "log_prob", self._score_rows, data, batch_size, seed, tf.constant(num_samples)

@@ -59,7 +59,7 @@ class LatentModel:
             context: As in `fit`, for conditional models.
             batch_size: Rows at a time on each replica.
         """
-        data, batch_size = self._door_rows("encode", x, context, batch_size)
+        data, batch_size = self._read_rows("encode", x, context, batch_size)
         return np.concatenate(list(self.map_rows("encode", self._encode, data, batch_size)))
 
     def decode(self, z: Any, *, context: Any = None) -> np.ndarray:

@@ -139,7 +139,7 @@ class GenerativeModel(TrainableModel):
         """
         if steps is not None:
             checks.check_int(steps, "steps")
-        data, batch_size = self._door_rows("predict", x, context, batch_size, steps)
+        data, batch_size = self._read_rows("predict", x, context, batch_size, steps)
         parts = list(self.map_rows("predict", self._predict_rows, data, batch_size))
         return tf.nest.map_structure(lambda *rows: np.concatenate(rows), *parts)
 
@@ -223,14 +223,14 @@ class GenerativeModel(TrainableModel):
     def _graph_remedy(self) -> str:
         return f"Call the model itself there: model(x) is what {type(self).__name__} trains."
 
-    def _door_rows(
+    def _read_rows(
         self, method, x, context, batch_size, steps=None
     ) -> tuple[ArrayData | StreamData, int]:
         self._check_outside(method, x, context)
         # long batches score a vector twice as fast; wide rows fill the memory sooner
         rows = min(max(_VALUES_AT_A_TIME // self.event_size, 256), 8192)
         batch_size = check_batch_size(batch_size, rows)
-        data = self._door(x, context, batch_size, steps)
+        data = self.inputs.read(x, context, batch_size, steps)
         if steps is not None and isinstance(data, ArrayData):
             data = data.head(steps * batch_size)
         # a stream's batches as they are read

@@ -34,12 +34,10 @@ from genzoo.core.inputs.batches import (
     Batch,
     StreamData,
     check_batch_size,
-    check_class_weight,
-    check_weights,
     reaches_all,
 )
 from genzoo.core.inputs.context import ContextSpec
-from genzoo.core.inputs.sources import is_stream
+from genzoo.core.inputs.schema import Schema
 from genzoo.core.inputs.spec import DataSpec
 from genzoo.core.inputs.units import RunningMoments
 from genzoo.core.likelihood import NO_LIKELIHOOD, Likelihood
@@ -378,8 +376,8 @@ class TrainableModel(TrainerHooks, InCheckpoints, Configured, keras.Model):
         ):
             if steps is not None:
                 checks.check_int(steps, name)
-        weights = self._given_weights(sample_weight, class_weight)
-        data = self._door(x, context, batch_size, steps_per_epoch, **weights)
+        weights = {"sample_weight": sample_weight, "class_weight": class_weight}
+        data = self.inputs.read(x, context, batch_size, steps_per_epoch, **weights)
         validation = None
         if validation_data is not None:
             validation = self._validation(validation_data, batch_size, validation_steps)
@@ -458,10 +456,10 @@ class TrainableModel(TrainerHooks, InCheckpoints, Configured, keras.Model):
                 "Expected validation_data of x, (x, context) or (x, context, sample_weight). "
                 f"Received: a tuple of {len(parts)}"
             )
-        weights = self._given_weights(*parts[2:])
-        return self._door(*parts[:2], batch_size=batch_size, steps=steps, **weights)
+        weights = dict(zip(("sample_weight",), parts[2:], strict=False))
+        return self.inputs.read(*parts[:2], batch_size=batch_size, steps=steps, **weights)
 
-    # Keras's other doors
+    # Keras's other methods
 
     @with_repeated_names
     @validates_in_fit
@@ -491,12 +489,12 @@ class TrainableModel(TrainerHooks, InCheckpoints, Configured, keras.Model):
             InvalidInputError: As in `fit`.
         """
         self._check_names(keras_arguments, ("verbose", "callbacks", "return_dict"), "evaluate")
-        weights = self._given_weights(sample_weight)
+        weights = {"sample_weight": sample_weight}
         self._check_fitted("evaluate")
         if steps is not None:
             checks.check_int(steps, "steps")
         batch_size = check_batch_size(batch_size, self.default_batch_size)
-        data = self._door(x, context, batch_size, steps, **weights)
+        data = self.inputs.read(x, context, batch_size, steps, **weights)
         self._check_kind(data, self.data_spec, batches=None)
         self._compile_by_default(data.num_batches(batch_size))
         if isinstance(data, ArrayData):
@@ -541,7 +539,7 @@ class TrainableModel(TrainerHooks, InCheckpoints, Configured, keras.Model):
             NotFittedError: Before `adapt` or `fit`.
             InvalidInputError: As in `fit`.
         """
-        weights = self._given_weights(sample_weight, class_weight)
+        weights = {"sample_weight": sample_weight, "class_weight": class_weight}
         batch = self._one_batch("train_on_batch", x, context, **weights)
         with self.distribute_strategy.scope():
             for optimizer, variables in self._optimized():
@@ -558,7 +556,7 @@ class TrainableModel(TrainerHooks, InCheckpoints, Configured, keras.Model):
         Args:
             x, context, sample_weight, return_dict: As in `train_on_batch`.
         """
-        weights = self._given_weights(sample_weight)
+        weights = {"sample_weight": sample_weight}
         batch = self._one_batch("test_on_batch", x, context, **weights)
         super().test_on_batch(batch)
         return self._metric_results(return_dict)
@@ -572,7 +570,7 @@ class TrainableModel(TrainerHooks, InCheckpoints, Configured, keras.Model):
     def _one_batch(self, method, x, context, **weights) -> Any:
         """Check a batch from outside, and deal it out to the replicas."""
         self._check_fitted(method)
-        data = self._door(x, context, **weights)
+        data = self.inputs.read(x, context, **weights)
         if isinstance(data, StreamData):
             raise InvalidInputError(
                 f"Expected an array x in {method}(). Received: a {type(x).__name__}. "
@@ -675,7 +673,7 @@ class TrainableModel(TrainerHooks, InCheckpoints, Configured, keras.Model):
             x, context, batch_size: As in `fit`.
         """
         batch_size = check_batch_size(batch_size, self.default_batch_size)
-        data = self._door(x, context, batch_size)
+        data = self.inputs.read(x, context, batch_size)
         self._adapt(data, self._observe(data, batch_size), batch_size)
 
     def _observe(self, data: ArrayData | StreamData, batch_size: int) -> DataSpec:
@@ -783,78 +781,19 @@ class TrainableModel(TrainerHooks, InCheckpoints, Configured, keras.Model):
             return tf.nest.map_structure(lambda value: tf.reshape(value, [1]), results)
         return results
 
-    # Doors
+    # Data
 
-    def _door(
-        self,
-        x,
-        context=None,
-        batch_size=None,
-        steps=None,
-        *,
-        sample_weight=None,
-        class_weight=None,
-    ) -> ArrayData | StreamData:
-        """Return what a user gave, in whatever form, as checked data; such data as they are."""
-        if isinstance(x, (ArrayData, StreamData)):
-            return x
-        if class_weight is not None:
-            class_weight = check_class_weight(class_weight, self.num_classes)
-        if is_stream(x):
-            for name, value, inside in (
-                ("context", context, "(x, context) pairs"),
-                ("sample_weight", sample_weight, "(x, context, sample_weight), or as dicts"),
-            ):
-                if value is not None:
-                    raise InvalidInputError(
-                        f"Expected the {name} inside the data set, as {inside}. Received: {name} "
-                        f"of shape {np.shape(value)} beside a {type(x).__name__}"
-                    )
-            return self._stream_data(x, batch_size or self.default_batch_size, steps, class_weight)
-        data = self._array_data(x, context)
-        if class_weight is not None:
-            data.rows["sample_weight"] = class_weight[data.rows["context"]]
-        if sample_weight is not None:
-            data.rows["sample_weight"] = check_weights(sample_weight, len(data))
-        return data
-
-    def _stream_data(self, x, batch_size, steps, class_weight, **options: Any) -> StreamData:
-        return StreamData(
-            x,
+    @property
+    def inputs(self) -> Schema:
+        """What the model takes, and the reader of it."""
+        return Schema(
+            self._class_name(),
             self.event_shape,
-            bool(self.context_size),
-            batch_size,
-            steps,
-            context_spec=self.context_spec,
-            missing=self.traits.missing_values,
-            weighted=self.traits.sample_weight,
-            class_weight=class_weight,
-            **options,
+            self.context_spec,
+            missing_values=self.traits.missing_values,
+            sample_weight=self.traits.sample_weight,
+            batch_size=self.default_batch_size,
         )
-
-    def _array_data(self, x, context) -> ArrayData:
-        rows = {"x": checks.check_array(x, self.event_shape, missing=self.traits.missing_values)}
-        encoded = self.context_spec.check(context, len(rows["x"]), self._class_name())
-        if encoded is not None:
-            rows["context"] = encoded
-        return ArrayData(rows)
-
-    def _given_weights(self, sample_weight=None, class_weight=None) -> dict[str, Any]:
-        """Return which weights a user gave, by name."""
-        given = {"sample_weight": sample_weight, "class_weight": class_weight}
-        given = {name: value for name, value in given.items() if value is not None}
-        if len(given) == 2:
-            raise InvalidInputError(
-                "Expected sample_weight or class_weight, not both. Received: both. Give "
-                "sample_weight times the weight of each row's class."
-            )
-        if given and not self.traits.sample_weight:
-            (name,) = given
-            raise InvalidInputError(
-                f"Expected no {name}: {type(self).__name__} weighs all rows alike. "
-                f"Received: {name}={given[name]!r}. Leave it out."
-            )
-        return given
 
     def _check_kind(
         self, data: ArrayData | StreamData | None, spec: DataSpec, batches: int | None = 1

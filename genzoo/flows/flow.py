@@ -252,7 +252,7 @@ class Flow(LatentModel, DensityModel):
             x: Array [n, *event_shape].
             context: As in `fit`, for conditional flows.
         """
-        data, _ = self._door_rows("inversion_error", x, context, None)
+        data, _ = self._read_rows("inversion_error", x, context, None)
         return self._inversion_error(data.rows["x"], data.rows.get("context"))
 
     def diagnose(self, x: Any, *, context: Any = None) -> dict[str, Any]:

@@ -103,7 +103,7 @@ class ACGAN(ConditionalGAN):
             batch_size: Rows at a time on each replica.
         """
         context = np.zeros(len(x), int)
-        data, batch_size = self._door_rows("predict_proba", x, context, batch_size)
+        data, batch_size = self._read_rows("predict_proba", x, context, batch_size)
 
         def classify(x, context, first_row):
             judged = self.discriminator_network(self.scaling.to_model(x), context=context)

@@ -12,7 +12,7 @@ from genzoo.core.checks import check_array
 from genzoo.core.engine.replicas import PartFunction, replica_share
 from genzoo.core.errors import InvalidInputError
 from genzoo.core.registry import register
-from genzoo.gans.images import ImagePool, UnpairedData
+from genzoo.gans.images import ImagePool
 from genzoo.gans.translation import Translation, patch_mean
 from genzoo.gans.translators import PatchDiscriminator, ResNetGenerator
 
@@ -128,9 +128,6 @@ class CycleGAN(Translation):
     def _discriminator_side(self):
         return [v for side in "xy" for v in self.discriminators[side].trainable_variables]
 
-    def _pair(self, y, x):
-        return UnpairedData({"x": y, "context": x})
-
     def _translated(self, x, noise, temperature):
         return self.generators["y"](x)
 
@@ -214,7 +211,7 @@ class CycleGAN(Translation):
         self._check_fitted("discriminate")
         # the scores do not look at x
         x = np.zeros((1, *self._source), self.context_spec.row_dtype)
-        data, batch_size = self._door_rows("discriminate", x, y, batch_size)
+        data, batch_size = self._read_rows("discriminate", x, y, batch_size)
 
         def score(y, x, first_row):
             return patch_mean(self.discriminators["y"](self.scaling.to_model(y)))

@@ -489,7 +489,7 @@ class GAN(InvertedModel, AdversarialModel):
             context: As in `fit`, for conditional models.
             batch_size: Rows at a time on each replica.
         """
-        data, batch_size = self._door_rows("discriminate", x, context, batch_size)
+        data, batch_size = self._read_rows("discriminate", x, context, batch_size)
         return np.concatenate(list(self.map_rows("discriminate", self._score, data, batch_size)))
 
 

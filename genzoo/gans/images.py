@@ -1,6 +1,5 @@
 """Pairs of images: the context that an image is, unpaired sets, a pool of past images."""
 
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -10,12 +9,8 @@ import tensorflow as tf
 from genzoo.core.checks import check_array
 from genzoo.core.engine.replicas import first_row, gather_over_replicas
 from genzoo.core.errors import InvalidInputError
-from genzoo.core.inputs.batches import ArrayData, Batch, reaches_all
 from genzoo.core.inputs.numbers import refuse_masked
-from genzoo.core.inputs.passes import epochs, in_order, shuffled
 from genzoo.core.inputs.spec import DataSpec
-
-_BOTH = ("x", "context")
 
 
 class ImageContext:
@@ -83,65 +78,6 @@ class ImageContext:
             self.spec.check(images, "the images to translate", float_dtype=self.dtype)
             images = images.astype(self.row_dtype, copy=False)
         return np.ascontiguousarray(images)
-
-
-class UnpairedData(ArrayData):
-    """Two sets of rows, `x` and `context`, of any lengths.
-
-    An epoch is as long as the longer set; the shorter comes round again.
-    """
-
-    def __len__(self) -> int:
-        return max(len(self.rows[name]) for name in _BOTH)
-
-    def split(self, fraction: float) -> tuple["UnpairedData", "UnpairedData"]:
-        """Return the first rows and the last `fraction` of each set."""
-        parts = [ArrayData({"x": self.rows[name]}).split(fraction) for name in _BOTH]
-        head, tail = (
-            UnpairedData({name: part.rows["x"] for name, part in zip(_BOTH, side, strict=True)})
-            for side in zip(*parts, strict=True)
-        )
-        return head, tail
-
-    def batches(self, batch_size: int) -> Iterator[Batch]:
-        """Yield the rows in order, as arrays."""
-        for start in range(0, len(self), batch_size):
-            at = np.arange(start, min(start + batch_size, len(self)))
-            yield {name: rows[at % len(rows)] for name, rows in self.rows.items()}
-
-    def dataset(
-        self,
-        batch_size: int,
-        *,
-        shuffle: bool,
-        seed: int | None,
-        num_replicas: int = 1,
-        epoch: Callable[[], int] | None = None,
-    ) -> tf.data.Dataset:
-        """Return batches, each set shuffled by itself; see `ArrayData`."""
-        whole, left = divmod(len(self), batch_size)
-        num_batches = whole + reaches_all(left, num_replicas)
-        orders = []
-        for i, name in enumerate(_BOTH):
-            n = len(self.rows[name])
-            own = None if seed is None else 2 * seed + i
-            orders.append(shuffled(n, own) if shuffle else in_order(n))
-
-        def one_pass(number):
-            both = tuple(order(number).repeat() for order in orders)
-            rows = tf.data.Dataset.zip(both).take(len(self))
-            return rows.batch(batch_size).take(num_batches)
-
-        tensors = [tf.convert_to_tensor(self.rows[name]) for name in _BOTH]
-
-        def gather(*index):
-            rows = (tf.gather(t, i) for t, i in zip(tensors, index, strict=True))
-            return dict(zip(_BOTH, rows, strict=True))
-
-        order = epochs(one_pass, num_batches, self.steps, epoch)
-        return order.map(gather, num_parallel_calls=2, deterministic=True).prefetch(
-            tf.data.AUTOTUNE
-        )
 
 
 class ImagePool(keras.layers.Layer):

@@ -158,7 +158,7 @@ class InvertedModel(LatentModel):
 
     def _inverted(self, method, x, context, num_steps, batch_size):
         num_steps = tf.constant(checks.check_int(num_steps, "num_steps"))
-        data, batch_size = self._door_rows(method, x, context, batch_size or 256)
+        data, batch_size = self._read_rows(method, x, context, batch_size or 256)
         return np.concatenate(
             list(self.map_rows("invert", self._invert, data, batch_size, num_steps))
         )

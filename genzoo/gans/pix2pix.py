@@ -118,7 +118,7 @@ class Pix2Pix(Translation):
             y: Images [n, *event_shape].
             batch_size: Rows at a time on each replica.
         """
-        data, batch_size = self._door_rows("discriminate", x, y, batch_size)
+        data, batch_size = self._read_rows("discriminate", x, y, batch_size)
 
         def score(y, x, first_row):
             judged = self._judge(self.source_scaling.to_model(x), self.scaling.to_model(y))

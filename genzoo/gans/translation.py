@@ -9,14 +9,13 @@ import tensorflow as tf
 
 from genzoo.core import checks
 from genzoo.core.arguments import ModelArguments
-from genzoo.core.checks import check_array
 from genzoo.core.errors import InvalidInputError
-from genzoo.core.inputs.batches import ArrayData
 from genzoo.core.inputs.spec import DataSpec
 from genzoo.core.maths.random import make_seed
 from genzoo.core.traits import is_image
 from genzoo.gans.adversarial import AdversarialModel
 from genzoo.gans.images import ImageContext
+from genzoo.gans.pairs import PairSchema
 from genzoo.gans.scaling import Scaling
 
 if TYPE_CHECKING:
@@ -101,36 +100,12 @@ class Translation(AdversarialModel):
         """
         super().adapt(x, y, batch_size=batch_size)
 
-    # inside, y is what is generated and x its context
-
-    def _stream_data(self, x, batch_size, steps, class_weight, **options):
-        if isinstance(x, tf.data.Dataset):
-            spec = x.element_spec
-            if not isinstance(spec, tuple) or len(spec) < 2:
-                raise InvalidInputError(
-                    "Expected a data set of pairs (x, y): images and what they should become. "
-                    f"Received: element_spec={spec}"
-                )
-        names = ("context", "x", "sample_weight")
-        return super()._stream_data(x, batch_size, steps, class_weight, names=names, **options)
-
-    def _array_data(self, x, context):
-        if context is None:
-            raise InvalidInputError(
-                f"Expected images y beside the images x for {type(self).__name__}. Received: "
-                "y=None. Call fit(x, y)."
-            )
-        y = check_array(context, self.event_shape, "y")
-        return self._pair(y, self.context_spec.check(x, None, self._class_name()))
-
-    def _pair(self, y: np.ndarray, x: np.ndarray) -> ArrayData:
-        """Hook: rows to train on."""
-        if len(x) != len(y):
-            raise InvalidInputError(
-                "Expected pairs: as many images x as y. "
-                f"Received: {len(x)} x and {len(y)} y. For sets without pairs use CycleGAN."
-            )
-        return ArrayData({"x": y, "context": x})
+    @property
+    def inputs(self):
+        """What the model takes: inside, y is what is generated and x its context."""
+        given = super().inputs
+        own = {field.name: getattr(given, field.name) for field in dataclasses.fields(given)}
+        return PairSchema(**own, paired=self.traits.paired_context)
 
     def _observe(self, data, batch_size):
         low, high, dtype = np.inf, -np.inf, None

@@ -378,7 +378,7 @@ class VAE(LatentModel, DensityModel):
         """
         if not draw:
             return super().encode(x, context=context, batch_size=batch_size)
-        data, batch_size = self._door_rows("encode", x, context, batch_size)
+        data, batch_size = self._read_rows("encode", x, context, batch_size)
         seed = make_seed(checks.check_seed(seed))
         rows = self.map_rows("encode_draw", self._encode_draw, data, batch_size, seed)
         return np.concatenate(list(rows))
@@ -396,7 +396,7 @@ class VAE(LatentModel, DensityModel):
         """
         if not draw:
             return self.decode(self.encode(x, context=context), context=context)
-        data, batch_size = self._door_rows("reconstruct", x, context, None)
+        data, batch_size = self._read_rows("reconstruct", x, context, None)
         seed = make_seed(checks.check_seed(seed))
         rows = self.map_rows("reconstruct_draw", self._reconstruct_draw, data, batch_size, seed)
         return np.concatenate(list(rows))
