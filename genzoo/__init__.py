@@ -11,7 +11,6 @@ if sys.orig_argv[1:3] == ["-m", "genzoo"]:
 
 from genzoo._version import __version__
 from genzoo.classic import BayesianGaussianMixture, GaussianMixture, HiddenMarkovModel
-from genzoo.core.density import DensityModel
 from genzoo.core.errors import GenzooError, NoDensityError, NotFittedError
 from genzoo.core.law import Law
 from genzoo.core.likelihood import Likelihood
@@ -58,11 +57,10 @@ __all__ = [
     "BayesianGaussianMixture",
     "ConditionalGAN",
     "CycleGAN",
-    "DensityModel",
+    "GenerativeModel",
     "Flow",
     "FlowVAE",
     "GaussianMixture",
-    "GenerativeModel",
     "GenzooError",
     "Glow",
     "HiddenMarkovModel",

@@ -77,12 +77,12 @@ def load_file(file: Path) -> Any:
     """Return the model of a `.keras` file, or raise `DataError`."""
     import keras
 
-    from genzoo.core.training import TrainableModel
+    from genzoo.core.model import GenerativeModel
 
     try:
         # safe mode stays on: a file runs no code of its own
         model = keras.models.load_model(file)
-        if not isinstance(model, TrainableModel):
+        if not isinstance(model, GenerativeModel):
             raise TypeError(f"it holds a {type(model).__name__}")
         return model
     except Exception as error:

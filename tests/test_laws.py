@@ -37,7 +37,7 @@ def x():
 
 
 def test_a_law_of_ones_own_is_a_model_a_base_and_a_prior(x, tmp_path):
-    class ShiftedModel(genzoo.DensityModel):
+    class ShiftedModel(genzoo.GenerativeModel):
         def __init__(self, event_shape, **arguments):
             super().__init__(event_shape, **arguments)
             self.law = Shifted(self.event_shape, dtype=self.dtype_policy)

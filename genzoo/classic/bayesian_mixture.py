@@ -51,7 +51,7 @@ class BayesianGaussianMixture(NormalMixture):
         degrees_of_freedom_prior: Above D - 1; `None` for D.
         covariance_prior: [D, D], [D, D], [D] or a number by `covariance_type`; `None` for that of
             the data (of up to 20,000 rows, as the mean).
-        **model_arguments: `levels`, `seed`, `name`, `dtype`; see `TrainableModel`.
+        **model_arguments: `levels`, `seed`, `name`, `dtype`; see `GenerativeModel`.
 
     NaN in `x` is a missing value, as in `GaussianMixture`.
 

@@ -12,6 +12,7 @@ from genzoo.classic.emissions import proportions
 from genzoo.classic.sequences import SequenceData, SequenceStream
 from genzoo.core import checks
 from genzoo.core.compat.keras import validates_in_fit
+from genzoo.core.engine import fitting
 from genzoo.core.engine.replicas import PartFunction
 from genzoo.core.errors import ImpossibleDataError, InvalidInputError
 from genzoo.core.inputs.batches import check_batch_size, check_class_weight, check_weights
@@ -249,7 +250,7 @@ class TrainableChain(HiddenChain):
     def _batch_dataset(self, data, batch_size, shuffle):
         seed = noise_seed(0, 0)
         if isinstance(data, SequenceData):
-            epoch = self._conductor.epoch.read
+            epoch = self.fit_callback.epoch.read
             return self._to_floats(data, seed).dataset(batch_size, epoch=epoch)
         dataset = data.dataset(batch_size)
         if self._emission.counts or not self.data_spec.is_integer:
@@ -270,8 +271,8 @@ class TrainableChain(HiddenChain):
         data = self._door(x, lengths, mask=mask)
         if isinstance(data, SequenceStream):
             data = data.in_memory()
-        self._check_kind(data, self.data_spec)
-        self._narrow(data)
+        fitting.check_kind(self, data, self.data_spec)
+        fitting.narrow(self, data)
         return data, check_batch_size(
             batch_size, data.usual_batch_size(self._emission.values_a_step)
         )
@@ -289,7 +290,7 @@ class TrainableChain(HiddenChain):
             ]
             return PartFunction(function, signature)
 
-        graph = self._graphs.get((name, x_type, len(mask_shape)), make)
+        graph = self.functions.get((name, x_type, len(mask_shape)), make)
         return sequences.run_batches(
             data, batch_size, lambda parts: graph.run(self.distribute_strategy, parts)
         )

@@ -8,12 +8,12 @@ import numpy as np
 import tensorflow as tf
 
 from genzoo.core.checks import check_number
-from genzoo.core.density import DensityModel
+from genzoo.core.engine.fitting import as_callbacks
 from genzoo.core.engine.losses import row_weights
 from genzoo.core.errors import InvalidInputError
 from genzoo.core.inputs.batches import Batch
 from genzoo.core.maths.random import make_seed
-from genzoo.core.training import as_callbacks
+from genzoo.core.model import GenerativeModel
 
 _FITTED = ("converged_", "n_iter_", "lower_bound_")
 
@@ -81,7 +81,7 @@ class _MaximizationStep(keras.callbacks.Callback):
         self.previous = bound
 
 
-class EMModel(DensityModel):
+class EMModel(GenerativeModel):
     """Base of models fitted by EM.
 
     One epoch is one iteration over all the data, in float64 sums over batches, replicas and
@@ -100,7 +100,7 @@ class EMModel(DensityModel):
     algorithm, 1977.
     """
 
-    traits = dataclasses.replace(DensityModel.traits, training="em", context="no")
+    traits = dataclasses.replace(GenerativeModel.traits, training="em", context="no")
     default_epochs = 100
     default_batch_size = 4096
     default_steps_per_execution = 1
@@ -126,7 +126,7 @@ class EMModel(DensityModel):
         self, inputs: Batch, *weight: tf.Tensor
     ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """Hook, in graph: as `_expect`, of a batch as the data set has it."""
-        x = self.law.to_real(self.to_model(inputs["x"]), self._row_noise(make_seed(0), 0))[0]
+        x = self.law.to_real(self.to_model(inputs["x"]), self.row_noise(make_seed(0), 0))[0]
         return self._expect(x, *weight)
 
     def _expect(self, x: tf.Tensor, *weight: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
@@ -225,13 +225,13 @@ class EMModel(DensityModel):
 
         Sums over the data need every row; a replica without any adds nothing.
         """
-        epoch = self._conductor.epoch.read
+        epoch = self.fit_callback.epoch.read
         dataset = data.dataset(batch_size, shuffle=shuffle, seed=self.seed, epoch=epoch)
         if not self.data_spec.is_integer:
             return dataset
 
         def dequantize(first_row, batch):
-            noise = self._row_noise(make_seed(0), first_row)
+            noise = self.row_noise(make_seed(0), first_row)
             real, _ = self.law.to_real(self.to_model(batch["x"]), noise)
             return first_row + tf.shape(real, tf.int64)[0], {**batch, "x": real}
 

@@ -39,7 +39,7 @@ class GaussianMixture(NormalMixture):
             for stepwise EM: update t = 0, 1, ... follows each batch, with step size (t + 2)^-a.
         weights_init, means_init, covariances_init: Start from these (shapes as of the
             attributes) in place of what `init` gives.
-        **model_arguments: `levels`, `seed`, `name`, `dtype`; see `TrainableModel`.
+        **model_arguments: `levels`, `seed`, `name`, `dtype`; see `GenerativeModel`.
 
     NaN in `x` is a missing value. It is marginalised, exactly, in `fit`, `log_prob` and
     `predict_proba`; see `condition` and `impute`. Values should be missing at random: whether a

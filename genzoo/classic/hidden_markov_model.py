@@ -72,7 +72,7 @@ class HiddenMarkovModel(TrainableChain):
             where a parameter is fixed (an array of its shape, or of its leading axes).
         n_init: Starts of the first `fit`, of which the likeliest result is kept.
         tol: `fit` stops when the mean log-likelihood changes by less, in nats a sequence.
-        **model_arguments: `levels`, `seed`, `name`, `dtype`; see `TrainableModel`.
+        **model_arguments: `levels`, `seed`, `name`, `dtype`; see `GenerativeModel`.
 
     Attributes:
         startprob_: [K]. transmat_: [K, K], from row to column.
@@ -121,7 +121,7 @@ class HiddenMarkovModel(TrainableChain):
             per_step: Whether to return log p(x_t | x_1, ..., x_t-1) of each step instead; they
                 sum to log p(x), and are -inf from the first impossible step on.
             num_samples: Draws of the noise that integers get where they stand for real numbers;
-                see `DensityModel.log_prob`. With `per_step` there is one.
+                see `GenerativeModel.log_prob`. With `per_step` there is one.
             batch_size: Sequences at a time on each replica; it does not change the result.
             seed: Fixes that noise.
             context: Refused: the model is unconditional.
@@ -372,7 +372,7 @@ class HiddenMarkovModel(TrainableChain):
         ]
         results = []
         for name, of in (("states", self._sample_states), ("steps", self._sample_steps)):
-            graph = self._graphs.get(("sample", name), lambda of=of: PartFunction(of, signature))
+            graph = self.functions.get(("sample", name), lambda of=of: PartFunction(of, signature))
             results.append(np.concatenate(list(graph.run(self.distribute_strategy, parts()))))
         return results[1], results[0]
 

@@ -184,10 +184,9 @@ class NormalMixture(EMModel):
         if self.data_spec is not None:
             return super().fit(x, context, **arguments)
         weights = {name: arguments.pop(name, None) for name in ("sample_weight", "class_weight")}
-        weights = self._given_weights(**weights)
         batch_size = check_batch_size(arguments.get("batch_size"), self.default_batch_size)
         # what can be read once serves all attempts
-        data = self._door(x, context, batch_size, arguments.get("steps_per_epoch"), **weights)
+        data = self.inputs.read(x, context, batch_size, arguments.get("steps_per_epoch"), **weights)
         best = None
         try:
             for attempt in range(self.n_init):
@@ -210,7 +209,7 @@ class NormalMixture(EMModel):
         sample = RowSample(_START_ROWS, self.event_size, self._start_seed())
         first_row = 0
         for batch in batches():
-            noise = self._row_noise(make_seed(0), first_row)
+            noise = self.row_noise(make_seed(0), first_row)
             x, _ = self.law.to_real(tf.convert_to_tensor(batch["x"]), noise)
             rows = x.numpy().reshape(len(x), -1).astype(np.float64)
             sample.add(rows, batch.get("sample_weight", np.ones(len(rows))))
@@ -344,7 +343,7 @@ class NormalMixture(EMModel):
         data, batch_size = self._read_rows("predict_proba", x, None, batch_size)
 
         def posterior(x, context, first_row, seed):
-            real, _ = self.law.to_real(x, self._row_noise(seed, first_row))
+            real, _ = self.law.to_real(x, self.row_noise(seed, first_row))
             return tf.nn.softmax(self._log_posterior(real))
 
         values = self.map_rows("predict_proba", posterior, data, batch_size, make_seed(seed))
@@ -388,10 +387,10 @@ class NormalMixture(EMModel):
         return self.condition(x).mean()
 
     def export_signatures(self):
-        """As in `DensityModel`, with `predict_proba(x)`."""
+        """As in `GenerativeModel`, with `predict_proba(x)`."""
 
         def predict_proba(x):
-            noise = self._row_noise(make_seed(0), tf.constant(0, tf.int64))
+            noise = self.row_noise(make_seed(0), tf.constant(0, tf.int64))
             real, _ = self.law.to_real(self.to_model(x), noise)
             return tf.nn.softmax(self._log_posterior(real))
 

@@ -4,7 +4,7 @@ from typing import Any, TypedDict
 
 
 class ModelArguments(TypedDict, total=False):
-    """Of all models; see `TrainableModel`."""
+    """Of all models; see `GenerativeModel`."""
 
     levels: int | None
     context_dim: int | None

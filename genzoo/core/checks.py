@@ -188,3 +188,10 @@ def _shape_remedy(shape: tuple[int, ...], event_shape: tuple[int, ...]) -> str:
     if int(np.prod(shape[1:])) == int(np.prod(event_shape)) and shape:
         return f"Reshape it with x.reshape(-1, {_shown(event_shape)})."
     return f"Reshape the data, or build the model with event_shape={tuple(shape[1:])}."
+
+
+def check_steps(**steps: int | None) -> None:
+    """Refuse numbers of steps, by name, that are neither `None` nor at least 1."""
+    for name, value in steps.items():
+        if value is not None:
+            check_int(value, name)

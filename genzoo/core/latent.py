@@ -49,7 +49,7 @@ class LatentModel:
             n, context, temperature, seed: As of `sample`.
         """
         name = ("sample_latent",)
-        return self._map_draws(name, self._draw_latent, n, context, temperature, seed)
+        return self._draws(name, self._draw_latent, n, context, temperature, seed)
 
     def encode(self, x: Any, *, context: Any = None, batch_size: int | None = None) -> np.ndarray:
         """Return the point in latent space of each row, [n, *latent_shape].
@@ -105,7 +105,7 @@ class LatentModel:
         return way.reshape(*points.shape[:2], *self.event_shape)
 
     def export_signatures(self) -> dict[str, tuple[Callable[..., Any], list[tf.TensorSpec]]]:
-        """As in `DensityModel`, with `encode(x[, context])` and `decode(z[, context])`."""
+        """As in `GenerativeModel`, with `encode(x[, context])` and `decode(z[, context])`."""
         context = [self.context_spec.signature()] if self.context_size else []
         x = tf.TensorSpec([None, *self.event_shape], self.input_dtype, name="x")
         z = tf.TensorSpec([None, *self.latent_shape], self.float_dtype, name="z")

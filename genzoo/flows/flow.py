@@ -10,9 +10,9 @@ import tensorflow as tf
 
 from genzoo.core import checks
 from genzoo.core.arguments import ModelArguments
-from genzoo.core.density import DensityModel
 from genzoo.core.errors import InvalidInputError
 from genzoo.core.latent import LatentModel
+from genzoo.core.model import GenerativeModel
 from genzoo.core.registry import models
 from genzoo.flows.bases import BASES
 from genzoo.flows.dequantization import VariationalDequantizer
@@ -40,7 +40,7 @@ class FlowArguments(ModelArguments, total=False):
 
 
 @keras.saving.register_keras_serializable("genzoo")
-class Flow(LatentModel, DensityModel):
+class Flow(LatentModel, GenerativeModel):
     """A normalizing flow of steps of one's own, and the base of all flows: exact both ways.
 
     A subclass makes its steps and calls `set_steps` at the end of its constructor.
@@ -69,7 +69,7 @@ class Flow(LatentModel, DensityModel):
             results: memory then hardly grows with their number, and a training step takes one
             and a half to twice as long. For steps that are fast both ways (Gomez et al. 2017).
         **model_arguments: `levels`, `context_dim`, `num_classes`, `seed`, `name`, `dtype`; see
-            `TrainableModel`.
+            `GenerativeModel`.
 
     Example:
 
@@ -87,7 +87,7 @@ class Flow(LatentModel, DensityModel):
     2021.
     """
 
-    traits = dataclasses.replace(DensityModel.traits, distribution=True)
+    traits = dataclasses.replace(GenerativeModel.traits, distribution=True)
     image_preprocessing = "logit"
     registered_name = "flow"
 

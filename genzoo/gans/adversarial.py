@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from genzoo.core.checks import check_choice
+from genzoo.core.engine import fitting
 from genzoo.core.engine.adam import Adam
 from genzoo.core.engine.losses import row_weights, total_loss, weight_losses
 from genzoo.core.engine.replicas import first_row, mean_over_replicas
@@ -22,7 +23,7 @@ class AdversarialModel(GenerativeModel):
     `_name_metrics`, and implements `_generator_side` and `_discriminator_side`.
     """
 
-    traits = dataclasses.replace(GenerativeModel.traits, training="adversarial")
+    traits = dataclasses.replace(GenerativeModel.traits, training="adversarial", likelihood="none")
     default_betas = (0.5, 0.999)
 
     def _set_loss(self, loss: str, label_smoothing: float = 0.0) -> None:
@@ -138,4 +139,4 @@ class AdversarialModel(GenerativeModel):
         )
 
     def _results(self) -> dict[str, tf.Tensor]:
-        return self._step_results({name: mean.result() for name, mean in self._means.items()})
+        return fitting.step_results({name: mean.result() for name, mean in self._means.items()})

@@ -41,7 +41,7 @@ class CycleGAN(Translation):
         identity_weight: Of that between y and what y itself becomes, and the like of x; x and y
             need as many channels then. `None`: half of `cycle_weight`, or 0 where they have not.
         pool_size: Past images that a discriminator is shown, too; 0 for none.
-        **model_arguments: `levels` (of y), `seed`, `name`, `dtype`; see `TrainableModel`.
+        **model_arguments: `levels` (of y), `seed`, `name`, `dtype`; see `GenerativeModel`.
 
     Example:
 
@@ -190,7 +190,7 @@ class CycleGAN(Translation):
         self.data_spec.check(y, "the images to translate", float_dtype=self.float_dtype)
         y = y.astype(self.input_dtype, copy=False)
         signature = [self._y_signature()]
-        graph = self._graphs.get("backward", lambda: PartFunction(self._backward, signature))
+        graph = self.functions.get("backward", lambda: PartFunction(self._backward, signature))
         parts = ([part] for part in map(tf.convert_to_tensor, np.array_split(y, -(-len(y) // 256))))
         return np.concatenate(list(graph.run(self.distribute_strategy, parts)))
 

@@ -105,7 +105,7 @@ class GAN(InvertedModel, AdversarialModel):
         ema_decay: Of the moving average of the generator's weights that `sample` uses; 0 for the
             weights themselves.
         **model_arguments: `levels`, `context_dim`, `num_classes`, `seed`, `name`, `dtype`; see
-            `TrainableModel`.
+            `GenerativeModel`.
 
     Example:
 

@@ -33,7 +33,7 @@ class Pix2Pix(Translation):
         dropout: Of the generator's coarse half.
         loss: As of `GAN`, the mean over the patches of an image.
         l1_weight: Of the absolute difference, on images in [-1, 1].
-        **model_arguments: `levels` (of y), `seed`, `name`, `dtype`; see `TrainableModel`.
+        **model_arguments: `levels` (of y), `seed`, `name`, `dtype`; see `GenerativeModel`.
 
     Example:
 

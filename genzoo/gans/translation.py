@@ -34,7 +34,7 @@ class Translation(AdversarialModel):
         event_shape: Shape (height, width, channels) of y.
         source_shape: Shape of x, of the same height and width; `None` for that of y.
         loss: As of `GAN`, the mean over the patches of an image.
-        **model_arguments: `levels` (of y), `seed`, `name`, `dtype`; see `TrainableModel`.
+        **model_arguments: `levels` (of y), `seed`, `name`, `dtype`; see `GenerativeModel`.
     """
 
     traits = dataclasses.replace(AdversarialModel.traits, examples=("pair",), context="must")

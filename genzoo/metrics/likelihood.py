@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from genzoo.core.density import DensityModel
+from genzoo.core.model import GenerativeModel
 
 
-def perplexity(model: DensityModel, x: Any, **arguments: Any) -> float:
+def perplexity(model: GenerativeModel, x: Any, **arguments: Any) -> float:
     """Return exp(-log p(x) / values) over all rows: how many equally likely levels a value has.
 
     For integer data; 2 to the power of the mean bits per dimension. For a model with a bound, an
@@ -33,7 +33,7 @@ def perplexity(model: DensityModel, x: Any, **arguments: Any) -> float:
     return float(2.0 ** np.mean(model.bits_per_dim(x, **arguments), dtype=np.float64))
 
 
-def likelihood_report(model: DensityModel, x: Any, **arguments: Any) -> dict[str, Any]:
+def likelihood_report(model: GenerativeModel, x: Any, **arguments: Any) -> dict[str, Any]:
     """Score data and declare the figure.
 
     Args:

@@ -11,13 +11,13 @@ import keras
 import numpy as np
 
 from genzoo.core import checks
+from genzoo.core.engine.fitting import as_callbacks
 from genzoo.core.engine.replicas import is_chief
 from genzoo.core.errors import InvalidInputError, OutputExistsError
 from genzoo.core.inputs.numbers import is_frame
 from genzoo.core.inputs.sources import is_stream
 from genzoo.core.maths.random import generator
 from genzoo.core.model import GenerativeModel
-from genzoo.core.training import as_callbacks
 from genzoo.core.traits import is_picture
 from genzoo.data.datasets import Dataset
 from genzoo.training.checkpoint import Checkpoint

@@ -7,7 +7,7 @@ import keras
 
 from genzoo.core import checks
 from genzoo.core.compat.keras import forget_step_functions
-from genzoo.core.training import as_callbacks
+from genzoo.core.engine.fitting import as_callbacks
 
 _RESTARTED = (keras.callbacks.EarlyStopping, keras.callbacks.ReduceLROnPlateau)
 
@@ -31,7 +31,7 @@ class TwoPhaseTraining:
         return self.law.phase
 
     def fit(self, x: Any, context: Any = None, *, callbacks: Any = None, **fit_arguments: Any):
-        """Train both phases; arguments and result as in `TrainableModel.fit`.
+        """Train both phases; arguments and result as in `GenerativeModel.fit`.
 
         `epochs` are those of both phases.
         """
@@ -61,17 +61,17 @@ class TwoPhaseTraining:
         if phase == self.phase:
             return
         self.law.phase = phase
-        self._graphs.by_name.clear()
+        self.functions.by_name.clear()
         forget_step_functions(self)
         if self.compiled:
             self.make_train_function(force=True)
 
     def fitted_state(self):
-        """As in `TrainableModel`, with the phase."""
+        """As in `GenerativeModel`, with the phase."""
         return {**super().fitted_state(), "phase": self.phase}
 
     def restore_state(self, state):
-        """As in `TrainableModel`, with the phase."""
+        """As in `GenerativeModel`, with the phase."""
         super().restore_state(state)
         self.law.phase = state["phase"]
 

@@ -11,7 +11,6 @@ import tensorflow as tf
 from genzoo.core import checks
 from genzoo.core.arguments import ModelArguments
 from genzoo.core.compat.keras import layers_within
-from genzoo.core.density import DensityModel
 from genzoo.core.engine.losses import row_weights
 from genzoo.core.errors import InvalidInputError
 from genzoo.core.inputs.spec import DataSpec
@@ -19,6 +18,7 @@ from genzoo.core.latent import LatentModel
 from genzoo.core.law import Law
 from genzoo.core.likelihood import Likelihood
 from genzoo.core.maths.random import make_seed
+from genzoo.core.model import GenerativeModel
 from genzoo.core.registry import register
 from genzoo.flows.preprocessing import PREPROCESSING, preprocessing_steps
 from genzoo.steps import Chain
@@ -58,7 +58,7 @@ class VAEArguments(ModelArguments, total=False):
 
 
 @register("vae")
-class VAE(LatentModel, DensityModel):
+class VAE(LatentModel, GenerativeModel):
     """A variational autoencoder.
 
     `fit` raises the evidence lower bound (ELBO), with the KL divergence in closed form where there
@@ -98,7 +98,7 @@ class VAE(LatentModel, DensityModel):
         free_bits: Nats of the KL divergence, for each latent value of an example, that cost
             nothing in training (Kingma et al. 2016).
         **model_arguments: `levels`, `context_dim`, `num_classes`, `seed`, `name`, `dtype`; see
-            `TrainableModel`.
+            `GenerativeModel`.
 
     Example:
 
@@ -112,7 +112,7 @@ class VAE(LatentModel, DensityModel):
     """
 
     traits = dataclasses.replace(
-        DensityModel.traits, likelihood="lower_bound", mixed_precision=True
+        GenerativeModel.traits, likelihood="lower_bound", mixed_precision=True
     )
 
     def __init__(
@@ -330,7 +330,7 @@ class VAE(LatentModel, DensityModel):
         return super().compute_metrics(x, y, y_pred, sample_weight)
 
     def _encode_draw(self, x, context, first_row, seed):
-        return self.law.encode_draw(x, context, self._row_noise(seed, first_row))
+        return self.law.encode_draw(x, context, self.row_noise(seed, first_row))
 
     def _reconstruct_draw(self, x, context, first_row, seed):
         z = self._encode_draw(x, context, first_row, seed)
