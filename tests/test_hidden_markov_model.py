@@ -12,7 +12,7 @@ from scipy import stats
 from scipy.special import logsumexp
 
 import genzoo
-from genzoo.classic import blocks, recursions
+from genzoo.classic.hmm import recursions, recursions_in_blocks
 
 K, D, M = 3, 2, 2
 TYPES = ["full", "tied", "diag", "spherical"]
@@ -324,7 +324,9 @@ def test_blocks_equal_whole_sequences(k, shape, block):
 
 def test_gpus_take_long_sequences_in_blocks(monkeypatch):
     def chosen(steps, block=None):
-        return int(blocks.choose(block, tf.constant(steps), lambda: 0, lambda length: length))
+        return int(
+            recursions_in_blocks.choose(block, tf.constant(steps), lambda: 0, lambda length: length)
+        )
 
     assert [chosen(10**6), chosen(10**6, block=7), chosen(10**6, block=0)] == [0, 7, 0]
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [kind])

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from genzoo.classic.missing import marginal_blocks
-from genzoo.classic.posterior import posterior
+from genzoo.classic.gaussians.missing_values import marginal_blocks
+from genzoo.classic.gaussians.responsibilities import posterior
 
 # distances of the means from the centre, in standard deviations, up to which float32 serves
 _FLOAT32_REACH = {"full": 1e3, "tied": 16.0, "diag": 16.0, "spherical": 16.0}

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from genzoo.classic.covariance import COVARIANCES, Full
-from genzoo.classic.emissions import UNVISITED, Emission, clusters, proportions
+from genzoo.classic.gaussians.covariances import COVARIANCES, Full
+from genzoo.classic.hmm.emissions import UNVISITED, Emission, clusters, proportions
 
 
 class Gaussian(Emission):

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from genzoo.classic import recursions, sequences
-from genzoo.classic.chain import HiddenChain, as_dict, keep
-from genzoo.classic.emissions import proportions
-from genzoo.classic.sequences import SequenceData, SequenceStream
+from genzoo.classic.hmm import recursions
+from genzoo.classic.hmm import sequence_data as sequences
+from genzoo.classic.hmm.emissions import proportions
+from genzoo.classic.hmm.hidden_chain import HiddenChain, as_dict, keep
+from genzoo.classic.hmm.sequence_data import SequenceData, SequenceStream
 from genzoo.core import checks
 from genzoo.core.batches import check_batch_size, check_class_weight, check_weights
 from genzoo.core.compat.keras import validates_in_fit

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from genzoo.classic import hmmlearn_bridge, recursions
-from genzoo.classic.chain import as_dict
-from genzoo.classic.chain_training import TrainableChain, noise_seed
+from genzoo.classic.hmm import hmmlearn_models, recursions
+from genzoo.classic.hmm.hidden_chain import as_dict
+from genzoo.classic.hmm.trainable_chain import TrainableChain, noise_seed
 from genzoo.core import checks
 from genzoo.core.errors import InvalidInputError, NoDensityError
 from genzoo.core.random import make_seed
@@ -420,7 +420,7 @@ class HiddenMarkovModel(TrainableChain):
         >>> bool(np.isclose(ours.score(x), theirs.score(x)))
         True
         """
-        told, parameters = hmmlearn_bridge.arguments_of(model)
+        told, parameters = hmmlearn_models.arguments_of(model)
         made = cls(**{"dtype": "float64", **told, **arguments})
         made.set_parameters(**parameters)
         return made
@@ -436,7 +436,7 @@ class HiddenMarkovModel(TrainableChain):
             InvalidInputError: If parts of a parameter are fixed.
         """
         self._check_fitted("to_hmmlearn")
-        return hmmlearn_bridge.to_hmmlearn(self, self.parameters(), as_dict(self.fixed))
+        return hmmlearn_models.to_hmmlearn(self, self.parameters(), as_dict(self.fixed))
 
     # Export
 

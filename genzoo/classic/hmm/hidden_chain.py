@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from genzoo.classic.em import EMModel
-from genzoo.classic.emissions import Categorical, Emission, Multinomial, Poisson, Settings
-from genzoo.classic.gaussian_emissions import Gaussian, GaussianMixture
-from genzoo.classic.starts import fill_missing
+from genzoo.classic.em.em_model import EMModel
+from genzoo.classic.em.starts import fill_missing
+from genzoo.classic.hmm.emissions import Categorical, Emission, Multinomial, Poisson, Settings
+from genzoo.classic.hmm.gaussian_emissions import Gaussian, GaussianMixture
 from genzoo.core import checks
 from genzoo.core.batches import Batch
 from genzoo.core.errors import InvalidInputError, NotFittedError

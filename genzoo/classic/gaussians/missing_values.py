@@ -12,7 +12,7 @@ import math
 
 import tensorflow as tf
 
-from genzoo.classic.posterior import posterior
+from genzoo.classic.gaussians.responsibilities import posterior
 
 _VALUES_AT_A_TIME = 2**22
 _MOST_ROWS = 4096

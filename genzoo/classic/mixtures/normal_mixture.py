@@ -7,17 +7,17 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from genzoo.classic.conditional import ConditionalMixture
-from genzoo.classic.covariance import COVARIANCES
-from genzoo.classic.em import EMModel
-from genzoo.classic.normals import Normals
-from genzoo.classic.starts import (
+from genzoo.classic.em.em_model import EMModel
+from genzoo.classic.em.starts import (
     STARTS,
     RowSample,
     fill_missing,
     moments_of_parts,
     start_responsibilities,
 )
+from genzoo.classic.gaussians.conditional_mixture import ConditionalMixture
+from genzoo.classic.gaussians.covariances import COVARIANCES
+from genzoo.classic.gaussians.normals import Normals
 from genzoo.core.batches import check_batch_size
 from genzoo.core.checks import check_choice, check_int, check_number
 from genzoo.core.errors import InvalidInputError

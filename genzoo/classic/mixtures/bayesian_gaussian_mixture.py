@@ -5,14 +5,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from genzoo.classic.mixture import NormalMixture
-from genzoo.classic.sklearn_mixtures import (
+from genzoo.classic.em.starts import fill_missing
+from genzoo.classic.mixtures.normal_mixture import NormalMixture
+from genzoo.classic.mixtures.sklearn_estimators import (
     check_estimator,
     copy_fit,
     make_estimator,
     model_arguments,
 )
-from genzoo.classic.starts import fill_missing
 from genzoo.core.checks import check_array, check_choice, check_number, check_numbers
 from genzoo.core.errors import InvalidInputError
 from genzoo.core.registry import register

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from genzoo.classic.mixture import NormalMixture
-from genzoo.classic.search import ComponentSearch, search_components
-from genzoo.classic.sklearn_mixtures import (
+from genzoo.classic.mixtures.component_search import ComponentSearch, search_components
+from genzoo.classic.mixtures.normal_mixture import NormalMixture
+from genzoo.classic.mixtures.sklearn_estimators import (
     check_estimator,
     copy_fit,
     make_estimator,
