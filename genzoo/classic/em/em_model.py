@@ -1,14 +1,16 @@
 """Expectation-maximisation as Keras `fit`: batches add statistics, the epoch ends in an M step."""
 
 import dataclasses
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from genzoo.classic.em.starts import RowSample
 from genzoo.core.batches import Batch
-from genzoo.core.checks import check_number
+from genzoo.core.checks import check_int, check_number
 from genzoo.core.density import DensityModel
 from genzoo.core.errors import InvalidInputError
 from genzoo.core.losses import row_weights
@@ -16,6 +18,7 @@ from genzoo.core.random import make_seed
 from genzoo.core.training import as_callbacks
 
 _FITTED = ("converged_", "n_iter_", "lower_bound_")
+_START_ROWS = 20_000
 
 
 class _Sums:
@@ -85,10 +88,11 @@ class EMModel(DensityModel):
     """Base of models fitted by EM.
 
     One epoch is one iteration over all the data, in float64 sums over batches, replicas and
-    workers, so it does not depend on the batch size. A subclass implements `statistic_shapes`,
-    `_expect` and `_maximize`.
+    workers, so it does not depend on the batch size. A subclass implements `_rows_to_start_from`
+    and `_start`, for where EM begins, and `statistic_shapes`, `_expect` and `_maximize`.
 
     Args:
+        n_init: Starts of the first `fit`, of which the one of the best likelihood is kept.
         tol: `fit` stops when the mean log-likelihood changes by less, in nats an example.
 
     Attributes:
@@ -110,13 +114,61 @@ class EMModel(DensityModel):
     # the sums of an iteration are no part of the model
     saves_within_epochs = False
 
-    def __init__(self, event_shape, *, tol: float = 1e-3, **model_arguments: Any):
+    def __init__(self, event_shape, *, n_init: int = 1, tol: float = 1e-3, **model_arguments: Any):
         super().__init__(event_shape, **model_arguments)
+        self.n_init = check_int(n_init, "n_init")
         self.tol = check_number(tol, "tol")
         self.converged_ = False
         self.n_iter_ = 0
         self.lower_bound_ = -np.inf
         self._sums: _Sums | None = None
+        # up to 20,000 rows, and a number beside each, while starts may need them
+        self._start_rows: tuple[np.ndarray, np.ndarray] | None = None
+        self._keeps_start_rows = False
+
+    # Where it begins
+
+    def _adapt_parts(self, batches):
+        sample = RowSample(_START_ROWS, self.event_size, 0 if self.seed is None else self.seed)
+        for count, take in self._rows_to_start_from(batches()):
+            sample.offer(count, take)
+        self._start_rows = sample.rows()
+        self._start(0)
+        if not self._keeps_start_rows:
+            self._start_rows = None
+
+    def _rows_to_start_from(
+        self, batches: Iterator[Batch]
+    ) -> Iterator[tuple[int, Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]]]:
+        """Hook: yield of each batch how many rows [D] it has, and a function of the numbers of
+        those wanted that returns them and a number beside each, which `_start` finds again."""
+        raise NotImplementedError
+
+    def _start(self, attempt: int) -> None:
+        """Hook: set the parameters from `_start_rows`, in another way for each attempt."""
+        raise NotImplementedError
+
+    def _fit_from_starts(self, fit: Callable[[], keras.callbacks.History]):
+        """Return the history of the likeliest of `n_init` fits, whose parameters are kept."""
+        best = None
+        self._keeps_start_rows = True
+        try:
+            for attempt in range(self.n_init):
+                if attempt:
+                    with self.distribute_strategy.scope():
+                        self._start(attempt)
+                history = fit()
+                if best is None or self.lower_bound_ > best[0]["lower_bound_"]:
+                    best = self.fitted_state(), self.get_weights(), history
+        finally:
+            self._keeps_start_rows, self._start_rows = False, None
+        state, weights, history = best
+        if self.n_init > 1:
+            self.set_weights(weights)
+            self.restore_state(state)
+        return history
+
+    # The two steps
 
     def statistic_shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the shapes of the sufficient statistics by name."""

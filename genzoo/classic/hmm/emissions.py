@@ -5,11 +5,12 @@ Its parameters are the same in its user's terms, float64 arrays by name.
 """
 
 import dataclasses
-import warnings
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from genzoo.classic.em.starts import kmeans
 from genzoo.core.errors import InvalidInputError
 from genzoo.core.tracing import Compiled
 
@@ -18,7 +19,6 @@ Tensors = dict[str, tf.Tensor]
 
 # a state with fewer expected steps keeps its parameters
 UNVISITED = 1e-10
-_VALUES_A_CHUNK = 2**22
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,44 +121,23 @@ class Emission:
         raise NotImplementedError
 
     def run_log_prob(self, weights, x, mask):
-        """Do as `log_prob`, compiled, or a chunk at a time where values are missing."""
-        if mask.shape.rank == 1:
-            return self._compiled_log_prob(weights, x, mask)
-        parts = tf.TensorArray(
-            weights_dtype(weights), 0, True, infer_shape=False,
-            element_shape=[None, self.settings.num_states],
-        )  # fmt: skip
-
-        def add(i, rows, parts):
-            return parts.write(i, self.log_prob(weights, x[rows], mask[rows]))
-
-        return self._chunks(x, add, parts).concat()
+        """Do as `log_prob`, compiled where that can be."""
+        run = self.log_prob if self._by_pattern(mask) else self._compiled_log_prob
+        return run(self.prepare(weights), x, mask)
 
     def run_statistics(self, weights, x, mask, posterior):
-        """Do as `statistics`, compiled, or a chunk at a time where values are missing."""
-        if mask.shape.rank == 1:
-            return self._compiled_statistics(weights, x, mask, posterior)
-        shapes = self.statistic_shapes()
-        sums = {name: tf.zeros(shape, posterior.dtype) for name, shape in shapes.items()}
+        """Do as `statistics`, compiled where that can be."""
+        run = self.statistics if self._by_pattern(mask) else self._compiled_statistics
+        return run(self.prepare(weights), x, mask, posterior)
 
-        def add(i, rows, sums):
-            more = self.statistics(weights, x[rows], mask[rows], posterior[rows])
-            return {name: sums[name] + more[name] for name in sums}
+    def prepare(self, weights: Tensors) -> Any:
+        """Hook, in graph: what `log_prob` and `statistics` take, made of the weights once and not
+        in the loops over rows that XLA makes of them."""
+        return weights
 
-        return self._chunks(x, add, sums)
-
-    def _chunks(self, x, add, start):
-        settings = self.settings
-        values = settings.num_states * settings.num_components * settings.event_size**2
-        size = max(_VALUES_A_CHUNK // values, 64)
-        rows = tf.shape(x)[0]
-
-        def body(i, result):
-            return i + 1, add(i, slice(i * size, (i + 1) * size), result)
-
-        count = tf.maximum((rows + size - 1) // size, 1)
-        loop = tf.while_loop(lambda i, _: i < count, body, [0, start], parallel_iterations=1)
-        return loop[1]
+    def _by_pattern(self, mask) -> bool:
+        """Hook: whether rows are told apart by what they miss, which XLA cannot do."""
+        return False
 
 
 _SEEN_BEFOREHAND = (
@@ -324,11 +303,6 @@ class Poisson(Emission):
         return parameters["rates"]
 
 
-def weights_dtype(weights: Tensors) -> tf.DType:
-    """Return the float type of weights."""
-    return next(iter(weights.values())).dtype
-
-
 def proportions(counts: np.ndarray, old: np.ndarray, prior: float | np.ndarray) -> np.ndarray:
     """Return rows of probabilities from counts under a Dirichlet prior.
 
@@ -343,15 +317,9 @@ def clusters(
     rows: np.ndarray, times: np.ndarray, k: int, random: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return k-means labels and centers, in the order in which sequences come by them."""
-    from sklearn.cluster import KMeans
-    from sklearn.exceptions import ConvergenceWarning
-
-    with warnings.catch_warnings():
-        # fewer distinct rows than clusters
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        fitted = KMeans(k, n_init=1, random_state=int(random.integers(2**31))).fit(rows)
-    order = np.argsort(group_means(times[:, None], fitted.labels_, k)[:, 0], kind="stable")
-    return np.argsort(order)[fitted.labels_], fitted.cluster_centers_[order]
+    labels, centers = kmeans(rows, k, int(random.integers(2**31)))
+    order = np.argsort(group_means(times[:, None], labels, k)[:, 0], kind="stable")
+    return np.argsort(order)[labels], centers[order]
 
 
 def group_means(rows: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:

@@ -1,11 +1,13 @@
 """Gaussian emissions: a normal a state, or a mixture of them."""
 
-import math
+from functools import partial
 
 import numpy as np
 import tensorflow as tf
 
 from genzoo.classic.gaussians.covariances import COVARIANCES, Full
+from genzoo.classic.gaussians.normals import Normals, normals
+from genzoo.classic.gaussians.responsibilities import posterior as responsibilities
 from genzoo.classic.hmm.emissions import UNVISITED, Emission, clusters, proportions
 
 
@@ -21,6 +23,7 @@ class Gaussian(Emission):
     def __init__(self, settings):
         super().__init__(settings)
         self.components = settings.num_states
+        self._covariance_type = settings.covariance_type
         self._covariance = COVARIANCES[settings.covariance_type]
 
     def shapes(self):
@@ -45,84 +48,54 @@ class Gaussian(Emission):
         """Return means [C, D] and factors of all components, of tensors or arrays."""
         return weights["means"], weights["factor"]
 
-    def _joint(self, weights, densities):
-        """Return log p(x, component | state) [N, K, components a state]."""
-        return densities[:, :, None]
+    def prepare(self, weights):
+        means, factor = self._flat(weights)
+        wide = tf.cast(means, tf.float64)
+        components = normals(
+            self._covariance_type,
+            self._log_weights(weights),
+            wide,
+            self._covariance.whitening(tf.cast(factor, tf.float64)),
+            tf.reduce_mean(wide, axis=0),
+            means.dtype,
+        )
+        return {"wide": components.tensors, "narrow": components.cast(means.dtype).tensors}
 
-    def log_prob(self, weights, x, mask):
-        densities = self._describe(weights, x, mask)[0]
-        return tf.reduce_logsumexp(self._joint(weights, densities), axis=-1)
+    def _normals(self, tensors, mask):
+        return Normals(
+            self._covariance_type,
+            **tensors,
+            num_mixtures=self.settings.num_states,
+            has_missing=mask.shape.rank == 2,
+            fused=not self._by_pattern(mask),
+        )
+
+    def _log_weights(self, weights):
+        return 0.0
+
+    def log_prob(self, prepared, x, mask):
+        tensors = prepared["wide" if self._by_pattern(mask) else "narrow"]
+        return self._normals(tensors, mask).log_prob(_with_missing(x, mask))
 
     def statistic_shapes(self):
         c, d = self.components, self.settings.event_size
         moments = self._covariance.moment_shape(c, d)
         return {"counts": (c,), "sums": (c, d), "moments": moments}
 
-    def statistics(self, weights, x, mask, posterior):
-        densities, expected, spread = self._describe(weights, x, mask)
-        joint = self._joint(weights, densities)
-        share = tf.nn.softmax(joint, axis=-1) * posterior[:, :, None]
-        share = tf.reshape(share, [-1, self.components])
-        if spread is None:
-            return self._complete_statistics(weights, x, share)
-        return {
-            "counts": tf.reduce_sum(share, axis=0),
-            "sums": tf.einsum("nk,nkd->kd", share, expected),
-            "moments": self._covariance.moments(share, expected) + spread(share),
-        }
+    def statistics(self, prepared, x, mask, posterior):
+        components = self._normals(prepared["wide"], mask)
+        if self._by_pattern(mask):
+            return components.expect(_with_missing(x, mask), posterior)[1]
+        joint = partial(self._normals(prepared["narrow"], mask).log_joint, x)
+        return components.sum_complete(x, self._shares(joint, posterior))
 
-    def _complete_statistics(self, weights, x, share):
-        """Return the statistics where no value is missing.
+    def _by_pattern(self, mask):
+        return mask.shape.rank == 2
 
-        Sums about one center are few products of large matrices; in float64 they lose nothing when
-        they are moved to the means of the components afterwards.
-        """
-        wide = {name: tf.cast(value, tf.float64) for name, value in weights.items()}
-        means, factor = self._flat(wide)
-        center = tf.reduce_mean(means, axis=0)
-        x, share = tf.cast(x, tf.float64) - center, tf.cast(share, tf.float64)
-        offset = means - center
-        counts = tf.reduce_sum(share, axis=0)
-        sums = tf.matmul(share, x, transpose_a=True)
-        moved = sums - counts[:, None] * offset
-        whiten = self._covariance.whiten
-        if issubclass(self._covariance, Full):
-            cross = offset[:, :, None] * sums[:, None, :]
-            squares = tf.stack([tf.matmul(x * share[:, k, None], x, transpose_a=True)
-                                for k in range(self.components)])  # fmt: skip
-            squares += counts[:, None, None] * offset[:, :, None] * offset[:, None, :]
-            squares -= cross + tf.transpose(cross, [0, 2, 1])
-            half = whiten(tf.transpose(squares, [1, 0, 2]), factor)
-            moments = tf.transpose(whiten(tf.transpose(half, [2, 1, 0]), factor), [1, 0, 2])
-            if len(self._covariance.moment_shape(1, 1)) == 2:
-                moments = tf.reduce_sum(moments, axis=0)
-        else:
-            squares = tf.matmul(share, tf.square(x), transpose_a=True)
-            squares += counts[:, None] * tf.square(offset) - 2 * offset * sums
-            moments = whiten(whiten(squares[None], factor), factor)[0]
-        return {"counts": counts, "sums": whiten(moved[None], factor)[0], "moments": moments}
-
-    def _describe(self, weights, x, mask):
-        """Return log densities [N, C] and, where values are missing, expected whitened differences
-        [N, C, D] and what the uncertainty about them adds to the moments."""
-        means, factor = self._flat(weights)
-        d = self.settings.event_size
-        if mask.shape.rank == 2:
-            describe = _partial_matrix if issubclass(self._covariance, Full) else _partial_diagonal
-            return describe(self._covariance, x[:, None] - means, factor, mask)
-        log_norm = 0.5 * d * math.log(2 * math.pi) + self._covariance.log_det(factor, d)
-        if issubclass(self._covariance, Full):
-            # one product of matrices for all components, about a center near all means
-            center = tf.reduce_mean(means, axis=0)
-            identity = tf.eye(d, batch_shape=[self.components], dtype=x.dtype)
-            inverse = self._covariance.whiten(tf.transpose(identity, [1, 0, 2]), factor)
-            shift = self._covariance.whiten((means - center)[None], factor)
-            flat = tf.reshape(inverse, [d, self.components * d])
-            whitened = tf.reshape(tf.matmul(x - center, flat), [-1, self.components, d]) - shift
-        else:
-            whitened = self._covariance.whiten(x[:, None] - means, factor)
-        squares = tf.reduce_sum(tf.square(whitened), axis=-1)
-        return -log_norm - 0.5 * squares, None, None
+    def _shares(self, joint, posterior):
+        """Return the responsibilities of the components, [N, C], of which `joint()` is
+        log p(x, component | state)."""
+        return posterior
 
     def maximize(self, weights, statistics):
         means, covariances = self._update(weights, statistics)
@@ -179,7 +152,7 @@ class GaussianMixture(Gaussian):
         self.components = settings.num_states * settings.num_components
         self._tied = settings.covariance_type == "tied"
         if self._tied:
-            self._covariance = Full
+            self._covariance_type, self._covariance = "full", Full
 
     def shapes(self):
         k, m, d = (
@@ -214,9 +187,11 @@ class GaussianMixture(Gaussian):
             ops.reshape(factor, [c, *self._covariance.factor_shape(c, means.shape[-1])[1:]]),
         )
 
-    def _joint(self, weights, densities):
-        k, m = self.settings.num_states, self.settings.num_components
-        return tf.reshape(densities, [-1, k, m]) + tf.math.log(weights["weights"])
+    def _log_weights(self, weights):
+        return tf.reshape(tf.math.log(tf.cast(weights["weights"], tf.float64)), [-1])
+
+    def _shares(self, joint, posterior):
+        return responsibilities(joint(), posterior)[1]
 
     def maximize(self, weights, statistics):
         shapes = self.shapes()
@@ -286,47 +261,8 @@ def _within(rows: np.ndarray, centers: np.ndarray) -> np.ndarray:
     return difference.T @ difference
 
 
-# Missing values: each pattern of what was observed has a factor of its own
-
-
-def _partial_diagonal(covariance, difference, factor, mask):
-    seen = tf.cast(mask, difference.dtype)
-    ones = tf.ones_like(difference[:1])
-    log_scale = -tf.math.log(covariance.whiten(ones, factor))[0]  # [C, D]
-    whitened = covariance.whiten(difference, factor) * seen[:, None]
-    log_norm = tf.matmul(seen, log_scale + 0.5 * math.log(2 * math.pi), transpose_b=True)
-    densities = -log_norm - 0.5 * tf.reduce_sum(tf.square(whitened), axis=-1)
-
-    def spread(share):
-        missing = tf.broadcast_to(1.0 - seen[:, None], tf.shape(whitened))
-        return covariance.moments(share, missing)
-
-    return densities, whitened, spread
-
-
-def _partial_matrix(covariance, difference, factor, mask):
-    c, d = difference.shape[1:]
-    patterns, index = tf.raw_ops.UniqueV2(x=tf.cast(mask, tf.int32), axis=[0])
-    factor = tf.broadcast_to(factor, [c, d, d])
-    seen = tf.cast(patterns, factor.dtype)[:, None]  # [P, 1, D]
-    identity = tf.eye(d, dtype=factor.dtype)
-    # the covariance of what was observed; what was not stands apart with variance 1
-    full = tf.matmul(factor, factor, transpose_b=True)
-    own = seen[..., :, None] * seen[..., None, :] * full + (1.0 - seen)[..., None] * identity
-    root = tf.linalg.cholesky(own)  # [P, C, D, D]
-    inverse = tf.linalg.triangular_solve(root, seen[..., None] * identity + tf.zeros_like(root))
-    onto = tf.linalg.triangular_solve(root, seen[..., None] * factor)
-    white = tf.einsum("ncde,nce->ncd", tf.gather(inverse, index), difference)
-    expected = tf.einsum("nced,nce->ncd", tf.gather(onto, index), white)
-    log_norm = tf.reduce_sum(tf.math.log(tf.linalg.diag_part(root)), axis=-1)
-    log_norm += 0.5 * math.log(2 * math.pi) * tf.reduce_sum(seen, axis=-1)
-    densities = -tf.gather(log_norm, index) - 0.5 * tf.reduce_sum(tf.square(white), axis=-1)
-
-    def spread(share):
-        weight = tf.math.unsorted_segment_sum(share, index, tf.shape(patterns)[0])  # [P, C]
-        uncertain = identity - tf.matmul(onto, onto, transpose_a=True)
-        moments = tf.einsum("pc,pcde->cde", weight, uncertain)
-        rank = len(covariance.moment_shape(c, d))
-        return moments if rank == 3 else tf.reduce_sum(moments, axis=0)
-
-    return densities, expected, spread
+def _with_missing(x: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    """Return rows with NaN for what the mask says is missing."""
+    if mask.shape.rank == 1:
+        return x
+    return tf.where(mask, x, x.dtype.as_numpy_dtype(np.nan))

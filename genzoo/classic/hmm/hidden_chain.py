@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,6 @@ from genzoo.classic.em.starts import fill_missing
 from genzoo.classic.hmm.emissions import Categorical, Emission, Multinomial, Poisson, Settings
 from genzoo.classic.hmm.gaussian_emissions import Gaussian, GaussianMixture
 from genzoo.core import checks
-from genzoo.core.batches import Batch
 from genzoo.core.errors import InvalidInputError, NotFittedError
 from genzoo.core.likelihood import Likelihood
 from genzoo.core.spec import DataSpec
@@ -26,7 +25,6 @@ EMISSIONS = {
 }
 _CHAIN = ("startprob", "transmat")
 _SIMPLEX = (*_CHAIN, "weights", "emissionprob")
-_START_ROWS = 20_000
 
 
 @functools.lru_cache(maxsize=32)
@@ -60,7 +58,7 @@ class HiddenChain(EMModel):
         tol: float = 1e-3,
         **model_arguments: Any,
     ):
-        super().__init__(event_shape, tol=tol, **model_arguments)
+        super().__init__(event_shape, n_init=n_init, tol=tol, **model_arguments)
         # the emission compiles for itself, and not everything
         self.supports_jit = False
         if self.context_size:
@@ -83,13 +81,11 @@ class HiddenChain(EMModel):
         self.band_width = checks.check_int(band_width, "band_width")
         self.sticky = checks.check_number(sticky, "sticky")
         self.emission_prior = checks.check_number(emission_prior, "emission_prior", exclusive=True)
-        self.n_init = checks.check_int(n_init, "n_init")
         k = self.num_states
         self.startprob_prior = _check_prior(startprob_prior, (k,), "startprob_prior")
         self.transmat_prior = _check_prior(transmat_prior, (k, k), "transmat_prior")
         self.sequence_length_: int | None = None
         self.num_trials_ = self.num_trials
-        self._restart = 0
         self._make_emission()
         shapes = self._shapes()
         self.parameters_init = self._check_parameters(parameters_init, "parameters_init")
@@ -292,8 +288,26 @@ class HiddenChain(EMModel):
         low = 0 if self.topology == "left_right" else -self.band_width
         return (low <= ahead) & (ahead <= self.band_width)
 
-    def _adapt_parts(self, batches):
-        rows, times = self._start_rows(batches)
+    def _rows_to_start_from(self, batches):
+        """As in `EMModel`: observed steps, NaN where a value is missing, and beside each where in
+        its sequence it lies, between 0 and 1."""
+        for batch in batches:
+            mask, lengths = batch["mask"], batch["lengths"]
+            known = mask.reshape(*mask.shape[:2], -1).any(axis=-1)
+            where = np.argwhere(known)
+
+            def take(chosen, batch=batch, where=where, mask=mask, lengths=lengths):
+                at = tuple(where[chosen].T)
+                rows = batch["x"][at].reshape(len(chosen), self.event_size).astype(np.float64)
+                if mask.ndim > 2:
+                    rows = np.where(mask[at].reshape(rows.shape), rows, np.nan)
+                return rows, (at[1] + 0.5) / lengths[at[0]]
+
+            yield len(where), take
+
+    def _start(self, attempt):
+        rows, times = self._start_rows
+        rows = fill_missing(rows)
         k = self.num_states
         needed = k * self.num_components
         if len(rows) < needed:
@@ -301,13 +315,13 @@ class HiddenChain(EMModel):
                 f"Expected at least {needed} observed steps for num_states={k}. "
                 f"Received: {len(rows)} steps. Use fewer states."
             )
-        random = np.random.default_rng([self._restart, 0 if self.seed is None else self.seed])
+        random = np.random.default_rng([attempt, 0 if self.seed is None else self.seed])
         allowed = self._transitions_allowed()
         start = np.full(k, 1.0 / k)
         if self.topology == "left_right":
             start = np.eye(k)[0]
         # a first guess of runs of states, uneven from the second start on
-        spread = allowed * random.gamma(2.0, size=(k, k)) if self._restart else 1.0 * allowed
+        spread = allowed * random.gamma(2.0, size=(k, k)) if attempt else 1.0 * allowed
         transmat = 0.5 * np.eye(k) + 0.5 * spread / spread.sum(axis=1, keepdims=True)
         given = {"startprob": start, "transmat": transmat}
         wanted = set(self._emission.shapes()) - set(self.parameters_init)
@@ -315,32 +329,6 @@ class HiddenChain(EMModel):
             given.update(self._emission.start(rows, times, random))
         given.update(self._moved(self.parameters_init, -1.0))
         self._assign(given)
-
-    def _start_rows(self, batches: Callable[[], Iterator[Batch]]) -> tuple[np.ndarray, np.ndarray]:
-        """Return up to 20,000 observed steps [n, D] in float64 and where in its sequence each lies.
-
-        They are drawn evenly from data of any length; missing values become the column's mean.
-        """
-        random = np.random.default_rng(0 if self.seed is None else self.seed)
-        rows, times, keys = np.empty((0, self.event_size)), np.empty(0), np.empty(0)
-        for batch in batches():
-            mask, lengths = batch["mask"], batch["lengths"]
-            known = mask.reshape(*mask.shape[:2], -1).any(axis=-1)
-            where = np.argwhere(known)
-            key = random.random(len(where))
-            if len(key) > _START_ROWS:
-                chosen = np.sort(np.argpartition(key, _START_ROWS)[:_START_ROWS])
-                where, key = where[chosen], key[chosen]
-            at = tuple(where.T)
-            own = batch["x"][at].reshape(len(where), self.event_size).astype(np.float64)
-            if mask.ndim > 2:
-                own = np.where(mask[at].reshape(own.shape), own, np.nan)
-            rows, keys = np.concatenate([rows, own]), np.append(keys, key)
-            times = np.append(times, (at[1] + 0.5) / lengths[at[0]])
-            if len(keys) > _START_ROWS:
-                chosen = np.sort(np.argpartition(keys, _START_ROWS)[:_START_ROWS])
-                rows, times, keys = rows[chosen], times[chosen], keys[chosen]
-        return fill_missing(rows), times
 
 
 @dataclasses.dataclass(frozen=True)

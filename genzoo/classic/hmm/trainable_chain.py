@@ -308,7 +308,7 @@ class TrainableChain(HiddenChain):
         step = int(np.argmin(np.isfinite(log_probs[0])))
         x, mask = sequence.rows["x"][[step]], sequence.mask[[step]]
         flat = mask.reshape(1, -1) if mask.ndim > 1 else mask
-        emitted = self._emission.log_prob(
+        emitted = self._emission.run_log_prob(
             self._emission_weights(), tf.constant(x.reshape(1, -1)), tf.constant(flat)
         )
         somewhere = np.isfinite(emitted).any()
@@ -375,36 +375,13 @@ class TrainableChain(HiddenChain):
             self._learn_trials(float(data.rows["x"].sum()), int(data.mask.sum()))
         arguments.update(batch_size=batch_size, steps_per_epoch=steps_per_epoch)
         try:
-            return self._fit_best(data, validation_data, **arguments)
+            if self.data_spec is not None:
+                return self._run(data, validation_data=validation_data, **arguments)
+            return self._fit_from_starts(
+                lambda: self._run(data, validation_data=validation_data, **arguments)
+            )
         finally:
             data.close()
-
-    def _fit_best(self, data, validation_data, **arguments):
-        """Train on checked data, from the best of the starts where there is none yet."""
-        if self.data_spec is not None:
-            return self._run(data, validation_data=validation_data, **arguments)
-        best = None
-        for restart in range(self.n_init):
-            self._restart = restart
-            if restart:
-                with self.distribute_strategy.scope():
-                    batch_size = arguments["batch_size"] or _OBSERVE_AT_A_TIME
-                    self._adapt(data, self.data_spec, batch_size)
-            history = self._run(data, validation_data=validation_data, **arguments)
-            if best is None or self.lower_bound_ > best["lower_bound_"]:
-                best = {
-                    "weights": self.get_weights(),
-                    "history": history,
-                    "lower_bound_": self.lower_bound_,
-                    "converged_": self.converged_,
-                    "n_iter_": self.n_iter_,
-                }
-        self._restart = 0
-        if self.n_init > 1:
-            self.set_weights(best["weights"])
-            for name in ("lower_bound_", "converged_", "n_iter_"):
-                setattr(self, name, best[name])
-        return best["history"]
 
     def _run(self, data, **arguments):
         """Run EM on data that passed the door."""

@@ -1,7 +1,6 @@
 """NormalMixture: what mixtures of normals share, however they are fitted."""
 
 import dataclasses
-import math
 from typing import Any
 
 import numpy as np
@@ -10,21 +9,18 @@ import tensorflow as tf
 from genzoo.classic.em.em_model import EMModel
 from genzoo.classic.em.starts import (
     STARTS,
-    RowSample,
     fill_missing,
     moments_of_parts,
     start_responsibilities,
 )
 from genzoo.classic.gaussians.conditional_mixture import ConditionalMixture
 from genzoo.classic.gaussians.covariances import COVARIANCES
-from genzoo.classic.gaussians.normals import Normals
+from genzoo.classic.gaussians.normals import Normals, normals
 from genzoo.core.batches import check_batch_size
 from genzoo.core.checks import check_choice, check_int, check_number
 from genzoo.core.errors import InvalidInputError
 from genzoo.core.lazy import tfp
 from genzoo.core.random import make_seed
-
-_START_ROWS = 20_000
 
 
 class NormalMixture(EMModel):
@@ -53,7 +49,7 @@ class NormalMixture(EMModel):
         tol: float = 1e-3,
         **model_arguments: Any,
     ):
-        super().__init__(event_shape, tol=tol, **model_arguments)
+        super().__init__(event_shape, n_init=n_init, tol=tol, **model_arguments)
         if self.context_size:
             raise InvalidInputError(
                 f"Expected no context: {type(self).__name__} is unconditional. Received: "
@@ -63,7 +59,6 @@ class NormalMixture(EMModel):
         self.num_components = check_int(num_components, "num_components")
         self.covariance_type = check_choice(covariance_type, COVARIANCES, "covariance_type")
         self.init = check_choice(init, STARTS, "init")
-        self.n_init = check_int(n_init, "n_init")
         self.reg_covar = check_number(reg_covar, "reg_covar")
         self._covariance = COVARIANCES[covariance_type]
         k, d = self.num_components, self.event_size
@@ -73,7 +68,6 @@ class NormalMixture(EMModel):
         self._covariances = self._parameter("covariances", factor_shape, "float64")
         self._whitening = self._parameter("whitening", factor_shape)
         self.built = True
-        self._start_rows: tuple[np.ndarray, np.ndarray] | None = None
 
     def _parameter(self, name, shape, dtype=None):
         return self.add_weight(
@@ -155,37 +149,23 @@ class NormalMixture(EMModel):
         batch_size = check_batch_size(arguments.get("batch_size"), self.default_batch_size)
         # what can be read once serves all attempts
         data = self._door(x, context, batch_size, arguments.get("steps_per_epoch"), **weights)
-        best = None
         try:
-            for attempt in range(self.n_init):
-                if attempt:
-                    with self.distribute_strategy.scope():
-                        self._start(attempt)
-                history = super().fit(data, **arguments)
-                if best is None or self.lower_bound_ > best[0]["lower_bound_"]:
-                    best = self.fitted_state(), self.get_weights(), history
+            return self._fit_from_starts(lambda: super(NormalMixture, self).fit(data, **arguments))
         finally:
-            self._start_rows = None
             data.close()
-        state, weights, history = best
-        if self.n_init > 1:
-            self.set_weights(weights)
-            self.restore_state(state)
-        return history
 
-    def _adapt_parts(self, batches):
-        sample = RowSample(_START_ROWS, self.event_size, self._start_seed())
+    def _rows_to_start_from(self, batches):
         first_row = 0
-        for batch in batches():
+        for batch in batches:
             x, _ = self._to_real(tf.convert_to_tensor(batch["x"]), make_seed(0), first_row)
-            rows = x.numpy().reshape(len(x), -1).astype(np.float64)
-            sample.add(rows, batch.get("sample_weight", np.ones(len(rows))))
+            rows = x.numpy().reshape(len(x), -1)
+            weights = batch.get("sample_weight", np.ones(len(rows)))
             first_row += len(rows)
-        self._start_rows = sample.rows()
-        self._start(0)
+            yield len(rows), lambda chosen, rows=rows, weights=weights: (
+                rows[chosen], weights[chosen]
+            )  # fmt: skip
 
-    def _start(self, attempt: int) -> None:
-        """Begin from the rows seen by `adapt`."""
+    def _start(self, attempt):
         rows, weights = self._start_rows
         k = self.num_components
         if np.count_nonzero(weights) < k:
@@ -194,8 +174,7 @@ class NormalMixture(EMModel):
                 f"Received: {len(rows)} rows. Use fewer components."
             )
         rows = fill_missing(rows)
-        seed = self._start_seed() + attempt
-        shares = start_responsibilities(rows, weights, k, self.init, seed)
+        shares = start_responsibilities(rows, weights, k, self.init, (self.seed or 0) + attempt)
         counts, means, scatter = moments_of_parts(rows, weights[:, None] * shares)
         covariances = self._covariance.from_scatter(scatter, counts, self.reg_covar)
         self._begin(counts, means, covariances)
@@ -207,9 +186,6 @@ class NormalMixture(EMModel):
     def _update(self, counts, means, covariances) -> None:
         """Hook: set the parameters from the counts [K], means and covariances of parts."""
         raise NotImplementedError
-
-    def _start_seed(self) -> int:
-        return 0 if self.seed is None else self.seed
 
     def _maximize(self, statistics):
         counts = statistics["counts"] + 10 * np.finfo(np.float64).eps
@@ -224,40 +200,33 @@ class NormalMixture(EMModel):
 
     # In graph
 
-    def _normals(self, log_weights: tf.Tensor) -> tuple[Normals, tf.Tensor]:
-        """Return the components and the centre that rows are taken from."""
+    def _normals(self, log_weights: tf.Tensor) -> Normals:
+        """Return the components, what is added to their log-densities being `log_weights`."""
         means = tf.convert_to_tensor(self._means)
-        whitening = tf.convert_to_tensor(self._whitening)
-        center = tf.linalg.matvec(means, tf.convert_to_tensor(self._weights), transpose_a=True)
-        center = tf.cast(center, self.float_dtype)
-        wide = tf.cast(whitening, tf.float64)
-        # the inverse factor's, where the method is written for the factor
-        log_scale = log_weights + self._covariance.log_det(wide, self.event_size)
-        log_scale -= 0.5 * self.event_size * math.log(2 * math.pi)
-        normals = Normals(
+        return normals(
             self.covariance_type,
-            tf.cast(means - tf.cast(center, tf.float64), self.float_dtype),
-            whitening,
-            tf.cast(log_scale, self.float_dtype),
+            log_weights,
+            means,
+            tf.convert_to_tensor(self._whitening),
+            tf.linalg.matvec(means, tf.convert_to_tensor(self._weights), transpose_a=True),
+            self.float_dtype,
             has_missing=self.data_spec is None or not self.data_spec.is_integer,
         )
-        return normals, center
 
     def _expected_log_weights(self) -> tf.Tensor:
         """Hook, in graph: what the E step adds to the log-densities, [K]."""
         return tf.math.log(tf.convert_to_tensor(self._weights))
 
-    def _rows(self, x, center):
-        return tf.reshape(x, [-1, self.event_size]) - center
+    def _rows(self, x):
+        return tf.reshape(x, [-1, self.event_size])
 
     def _log_weight(self, x, context, seed, first_row):
-        normals, center = self._normals(tf.math.log(tf.convert_to_tensor(self._weights)))
-        return tf.reduce_logsumexp(normals.log_joint(self._rows(x, center)), axis=1)
+        log_weights = tf.math.log(tf.convert_to_tensor(self._weights))
+        return self._normals(log_weights).log_prob(self._rows(x))[:, 0]
 
     def _log_posterior(self, x):
         """Return the log of the posterior of the components, up to a constant a row, [n, K]."""
-        normals, center = self._normals(self._expected_log_weights())
-        return normals.log_joint(self._rows(x, center))
+        return self._normals(self._expected_log_weights()).log_joint(self._rows(x))
 
     def statistic_shapes(self):
         k, d = self.num_components, self.event_size
@@ -265,8 +234,10 @@ class NormalMixture(EMModel):
         return {"counts": (k,), "sums": (k, d), "moments": moments, "entropy": ()}
 
     def _expect(self, x, weight=None):
-        normals, center = self._normals(self._expected_log_weights())
-        return normals.expect(self._rows(x, center), weight)
+        rows = self._rows(x)
+        weight = tf.ones(tf.shape(rows)[:1], rows.dtype) if weight is None else weight
+        log_prob, sums = self._normals(self._expected_log_weights()).expect(rows, weight[:, None])
+        return log_prob[:, 0], sums
 
     def _sample(self, n, context, temperature, seed):
         component_seed, noise_seed = tf.unstack(tf.random.split(seed))
