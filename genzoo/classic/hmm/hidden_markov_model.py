@@ -1,23 +1,46 @@
 """HiddenMarkovModel: sequences of steps that depend on a hidden state, by Baum-Welch."""
 
 import dataclasses
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from genzoo.classic.hmm import hmmlearn_models, recursions
-from genzoo.classic.hmm.hidden_chain import as_dict
-from genzoo.classic.hmm.trainable_chain import TrainableChain, noise_seed
+from genzoo.classic.em.em_model import EMModel
+from genzoo.classic.em.starts import fill_missing
+from genzoo.classic.gaussians.covariances import COVARIANCES
+from genzoo.classic.hmm import hmmlearn_models, sequence_data
+from genzoo.classic.hmm.emissions import EMISSIONS, Settings, make_emission
+from genzoo.classic.hmm.hidden_markov_law import HiddenMarkovLaw
+from genzoo.classic.hmm.markov_chain import TOPOLOGIES, MarkovChain, check_prior
+from genzoo.classic.hmm.parts import check_fixed, fixed_by_name
+from genzoo.classic.hmm.sequence_data import SequenceData, SequenceStream, check_sequences
 from genzoo.core import checks
-from genzoo.core.errors import InvalidInputError, NoDensityError
+from genzoo.core.batches import check_batch_size, check_class_weight, check_weights
+from genzoo.core.compat.keras import validates_in_fit
+from genzoo.core.errors import (
+    ImpossibleDataError,
+    InvalidInputError,
+    NoDensityError,
+    NotFittedError,
+)
+from genzoo.core.likelihood import Likelihood
 from genzoo.core.random import make_seed
 from genzoo.core.registry import register
 from genzoo.core.replicas import PartFunction
+from genzoo.core.sources import is_stream
+from genzoo.core.spec import DataSpec
+from genzoo.core.units import RunningMoments
 
 _STEPS_AT_A_TIME = 2**20
 _SEQUENCES_AT_A_TIME = 1024
+_OBSERVE_AT_A_TIME = 4096
+_FEWER_ZEROS = (
+    "Fit a model with transmat_prior, startprob_prior and emission_prior above 1, such as 1.1, of "
+    "another topology, or from parameters_init with fewer zeros."
+)
 
 
 class Forecast(NamedTuple):
@@ -36,7 +59,7 @@ class Forecast(NamedTuple):
 
 
 @register("hidden_markov_model")
-class HiddenMarkovModel(TrainableChain):
+class HiddenMarkovModel(EMModel):
     """A hidden Markov model.
 
     Sequences are given as a list of arrays [T_i, *event_shape]; as one padded array
@@ -96,7 +119,527 @@ class HiddenMarkovModel(TrainableChain):
     recognition, 1989.
     """
 
-    traits = dataclasses.replace(TrainableChain.traits, examples=("sequence",), missing_values=True)
+    traits = dataclasses.replace(EMModel.traits, examples=("sequence",), missing_values=True)
+
+    def __init__(
+        self,
+        event_shape: tuple[int, ...] | int,
+        *,
+        num_states: int = 4,
+        emission: str = "gaussian",
+        num_components: int = 1,
+        covariance_type: str = "full",
+        reg_covar: float = 1e-6,
+        num_trials: int | None = None,
+        topology: str = "ergodic",
+        band_width: int = 1,
+        startprob_prior: Any = 1.0,
+        transmat_prior: Any = 1.0,
+        sticky: float = 0.0,
+        emission_prior: float = 1.0,
+        parameters_init: Mapping[str, Any] | None = None,
+        fixed: Any = (),
+        n_init: int = 1,
+        tol: float = 1e-3,
+        **model_arguments: Any,
+    ):
+        super().__init__(event_shape, n_init=n_init, tol=tol, **model_arguments)
+        # the emission compiles for itself, and not everything
+        self.supports_jit = False
+        if self.context_size:
+            raise InvalidInputError(
+                "Expected no context: HiddenMarkovModel is unconditional. Received: "
+                f"num_classes={self.num_classes!r}, context_dim={self.context_dim!r}. "
+                "Fit one model a class."
+            )
+        self.num_states = k = checks.check_int(num_states, "num_states")
+        self.emission = checks.check_choice(emission, EMISSIONS, "emission")
+        self.num_components = checks.check_int(num_components, "num_components")
+        self.covariance_type = checks.check_choice(covariance_type, COVARIANCES, "covariance_type")
+        self.reg_covar = checks.check_number(reg_covar, "reg_covar")
+        self.num_trials = None if num_trials is None else checks.check_int(num_trials, "num_trials")
+        self.topology = checks.check_choice(topology, TOPOLOGIES, "topology")
+        self.band_width = checks.check_int(band_width, "band_width")
+        self.sticky = checks.check_number(sticky, "sticky")
+        self.emission_prior = checks.check_number(emission_prior, "emission_prior", exclusive=True)
+        self.startprob_prior = check_prior(startprob_prior, (k,), "startprob_prior")
+        self.transmat_prior = check_prior(transmat_prior, (k, k), "transmat_prior")
+        self.sequence_length_: int | None = None
+        chain = MarkovChain(
+            k, self.topology, self.band_width, self.startprob_prior, self.transmat_prior,
+            self.sticky,
+        )  # fmt: skip
+        self._law = HiddenMarkovLaw(chain, self._make_emission(self.num_trials), {})
+        self.parameters_init = self._law.check_parameters(parameters_init, "parameters_init")
+        self.fixed = check_fixed(fixed, self._law.shapes())
+        for name, shape in self._law.weight_shapes().items():
+            self._law.variables[name] = self.add_weight(
+                shape=shape, initializer="zeros", trainable=False, name=name
+            )
+        self.built = True
+
+    def _make_emission(self, num_trials: int | None):
+        settings = Settings(
+            self.num_states, self.event_size, self.num_components, self.covariance_type,
+            self.reg_covar, self.emission_prior, self.levels, num_trials,
+        )  # fmt: skip
+        return make_emission(self.emission, settings)
+
+    @property
+    def _emission(self):
+        return self._law.emission
+
+    # Declaration
+
+    @property
+    def likelihood(self) -> Likelihood:
+        return Likelihood("exact", "mass") if self._emission.counts else super().likelihood
+
+    @property
+    def num_trials_(self) -> int | None:
+        """Trials of a multinomial sample, given or learned."""
+        return self._emission.settings.num_trials
+
+    def fitted_state(self):
+        own = {"sequence_length_": self.sequence_length_, "num_trials_": self.num_trials_}
+        return {**super().fitted_state(), **own}
+
+    def restore_state(self, state):
+        super().restore_state(state)
+        self.sequence_length_ = state["sequence_length_"]
+        self._law.emission = self._make_emission(state["num_trials_"])
+
+    # Parameters
+
+    def _check_fitted(self, method):
+        if self.data_spec is None and set(self.parameters_init) == set(self._law.shapes()):
+            self.set_parameters()
+        super()._check_fitted(method)
+
+    def _get_parameter(self, name: str) -> np.ndarray:
+        self._check_fitted(f"{name}_")
+        if name not in self._law.shapes():
+            raise AttributeError(f"Emission {self.emission!r} has no {name}_.")
+        return self.parameters()[name]
+
+    def parameters(self) -> dict[str, np.ndarray]:
+        """Return all parameters by name, without the underscore."""
+        self._check_fitted("parameters")
+        return self._moved(self._law.parameters(), 1.0)
+
+    def _moved(self, parameters: Mapping[str, Any], sign: float) -> dict[str, Any]:
+        """Return parameters with the means moved by the data's offset: 1 for those of the data, -1
+        for those of the model's own numbers."""
+        if self.data_spec.offset is None or "means" not in parameters:
+            return dict(parameters)
+        offset = np.broadcast_to(self.data_spec.offset, self.event_shape).ravel()
+        means = np.asarray(parameters["means"], np.float64) + sign * offset
+        return {**parameters, "means": means}
+
+    def set_parameters(self, **parameters: Any) -> None:
+        """Set parameters by name, without the underscore; those left out stay.
+
+        A model whose parameters are all set needs no `fit`.
+
+        Args:
+            **parameters: Of the shapes of the attributes.
+
+        Raises:
+            InvalidInputError: For wrong shapes, probabilities that do not sum to 1, or covariances
+                that are not positive definite.
+            NotFittedError: If some are left out before `fit`.
+
+        Example:
+
+        >>> coin = genzoo.HiddenMarkovModel((), num_states=2, emission="categorical", levels=2)
+        >>> coin.set_parameters(startprob=[1, 0], transmat=[[0.9, 0.1], [0.1, 0.9]],
+        ...                     emissionprob=[[0.5, 0.5], [0.1, 0.9]])
+        >>> print(coin.log_prob([[0, 0, 0]]).round(4))
+        [-2.2614]
+        """
+        given = self._law.check_parameters(parameters, "set_parameters()")
+        if self.data_spec is None:
+            given = {**self.parameters_init, **given}
+            missing = sorted(set(self._law.shapes()) - set(given))
+            if missing:
+                raise NotFittedError(
+                    f"Expected all parameters of a model that is not fitted. Received: none for "
+                    f"{', '.join(missing)}."
+                )
+        else:
+            given = {**self._law.parameters(), **self._moved(given, -1.0)}
+        with self.distribute_strategy.scope():
+            self._law.assign(given)
+        if self.data_spec is None:
+            counts = self._emission.counts
+            self._set_spec(DataSpec("int64" if counts else self.float_dtype, self.levels))
+
+    # Expectation-maximisation
+
+    def _rows_to_start_from(self, batches):
+        """As in `EMModel`: observed steps, NaN where a value is missing, and beside each where in
+        its sequence it lies, between 0 and 1."""
+        for batch in batches:
+            mask, lengths = batch["mask"], batch["lengths"]
+            known = mask.reshape(*mask.shape[:2], -1).any(axis=-1)
+            where = np.argwhere(known)
+
+            def take(chosen, batch=batch, where=where, mask=mask, lengths=lengths):
+                at = tuple(where[chosen].T)
+                rows = batch["x"][at].reshape(len(chosen), self.event_size).astype(np.float64)
+                if mask.ndim > 2:
+                    rows = np.where(mask[at].reshape(rows.shape), rows, np.nan)
+                return rows, (at[1] + 0.5) / lengths[at[0]]
+
+            yield len(where), take
+
+    def _start(self, attempt):
+        rows, times = self._start_rows
+        rows = fill_missing(rows)
+        needed = self.num_states * self.num_components
+        if len(rows) < needed:
+            raise InvalidInputError(
+                f"Expected at least {needed} observed steps for num_states={self.num_states}. "
+                f"Received: {len(rows)} steps. Use fewer states."
+            )
+        random = np.random.default_rng([attempt, 0 if self.seed is None else self.seed])
+        given = self._law.chain.start(attempt, random)
+        wanted = set(self._emission.shapes()) - set(self.parameters_init)
+        if wanted:
+            given.update(self._emission.start(rows, times, random))
+        given.update(self._moved(self.parameters_init, -1.0))
+        self._law.assign(given)
+
+    def statistic_shapes(self):
+        return self._law.statistic_shapes()
+
+    def _expect_batch(self, inputs, weights=None):
+        x, lengths, mask = (inputs[name] for name in ("x", "lengths", "mask"))
+        return self._law.expect(self.to_model(x), lengths, mask, weights)
+
+    def _maximize(self, statistics):
+        if not np.isfinite(statistics["log_prob"]):
+            raise ImpossibleDataError(
+                "Expected sequences that are possible under the model. Received: a likelihood of "
+                f"zero. {_FEWER_ZEROS}"
+            )
+        self._law.maximize(statistics, fixed_by_name(self.fixed))
+
+    # In graph
+
+    def call(self, inputs, training=False):
+        if isinstance(inputs, dict):
+            return self._of_data(
+                self._law.log_prob, *(inputs[name] for name in ("x", "lengths", "mask"))
+            )
+        return self._of_raw(self._law.log_prob, inputs)
+
+    def _of_data(self, function, x, lengths, mask):
+        """Apply a function of the law's to checked data."""
+        return function(self.to_model(x), lengths, mask)
+
+    def _of_raw(self, function, x, lengths=None):
+        """Apply a function of the law's to raw data of a user's."""
+        function = partial(self._of_data, function)
+        shape = tf.shape(x)[:2]
+        lengths = tf.fill(shape[:1], shape[1]) if lengths is None else tf.cast(lengths, tf.int32)
+        inside = tf.sequence_mask(lengths, shape[1])
+        if not x.dtype.is_floating:
+            if not self._emission.counts and self.data_spec.is_integer:
+                x = self.to_model(x)
+                x = sequence_data.dequantized_batch(
+                    x, lengths, noise_seed(0, 0), 0, self.float_dtype
+                )
+            return function(x, lengths, inside)
+        known = ~tf.math.is_nan(x)
+        x = tf.where(known, x, tf.zeros([], x.dtype))
+        axes = list(range(2, x.shape.rank))
+        whole, some = tf.reduce_all(known, axis=axes), tf.reduce_any(known, axis=axes)
+        if not self._emission.parts_missing or not axes:
+            return function(x, lengths, inside & whole)
+        wide = tf.reshape(inside, tf.concat([shape, [1] * len(axes)], axis=0))
+        return tf.cond(
+            tf.reduce_all(tf.equal(whole, some)),
+            lambda: function(x, lengths, inside & whole),
+            lambda: function(x, lengths, wide & known),
+        )
+
+    # Data
+
+    def _door(
+        self,
+        x,
+        lengths=None,
+        batch_size=None,
+        steps=None,
+        mask=None,
+        sample_weight=None,
+        class_weight=None,
+    ):
+        if class_weight is not None:
+            check_class_weight(class_weight, self.num_classes)
+        if isinstance(x, (SequenceData, SequenceStream)):
+            return x
+        if is_stream(x):
+            if any(given is not None for given in (lengths, mask, sample_weight)):
+                raise InvalidInputError(
+                    "Expected lengths, mask and weights inside the data set, as dicts of x, "
+                    "lengths, mask and sample_weight. Received: one of them beside a "
+                    f"{type(x).__name__}"
+                )
+            return SequenceStream(
+                x, self.event_shape, batch_size or _OBSERVE_AT_A_TIME, steps,
+                counts=self._emission.counts,
+            )  # fmt: skip
+        data = check_sequences(
+            x, self.event_shape, lengths, mask,
+            counts=self._emission.counts, parts_missing=self._emission.parts_missing,
+        )  # fmt: skip
+        if sample_weight is not None:
+            data.rows[sequence_data.WEIGHT] = check_weights(sample_weight, len(data))
+        return data
+
+    def _observe(self, data, batch_size):
+        moments = RunningMoments()
+        observer = self._emission.observer()
+        count, steps = 0, 0
+        if isinstance(data, SequenceData):
+            batches = [{**data.rows, "lengths": data.lengths, "mask": data.mask}]
+        else:
+            batches = data.batches(_OBSERVE_AT_A_TIME)
+        for batch in batches:
+            x = batch["x"]
+            self._count_observed(moments, x, batch["mask"])
+            count, steps = count + len(batch["lengths"]), steps + int(batch["lengths"].sum())
+            if observer is not None:
+                observer.update(x, batch["mask"])
+        spec = self._spec_of(moments)
+        self.sequence_length_ = max(round(steps / count), 1)
+        self._learn(observer)
+        return spec
+
+    def _learn(self, observer: Any) -> None:
+        """Take what an observer of the emission's saw in the data."""
+        if observer is not None:
+            self._law.emission = self._make_emission(**observer.settings())
+
+    def _count_observed(self, moments, x, mask) -> None:
+        lead = x.ndim - len(self.event_shape)
+        if mask.ndim > lead:
+            x = np.where(mask, x, np.nan)
+            mask = mask.any(axis=tuple(range(lead, mask.ndim)))
+        rows = x[mask]
+        moments.update(rows if len(rows) else np.full((1, *self.event_shape), np.nan))
+
+    def _spec_of(self, moments):
+        if moments.dtype is None or not self._emission.counts:
+            return super()._spec_of(moments)
+        low, high = np.min(moments.low), np.max(moments.high)
+        if low < 0:
+            raise InvalidInputError(
+                f"Expected symbols or counts of at least 0. Received: x with {low}."
+            )
+        return DataSpec.of(moments.dtype, low, high, self.levels)
+
+    def _to_floats(self, data: SequenceData, seed: tf.Tensor) -> SequenceData:
+        """Return the data with noise added to integers that stand for real numbers."""
+        steps = data.rows["x"]
+        floats = steps.dtype.kind == "f" or not self.data_spec.is_integer
+        if floats or self._emission.counts:
+            return data
+        own = self.to_model(steps).numpy()
+        return data.with_steps(sequence_data.dequantized(own, seed, self.float_dtype))
+
+    def _batch_dataset(self, data, batch_size, shuffle):
+        seed = noise_seed(0, 0)
+        if isinstance(data, SequenceData):
+            epoch = self._conductor.epoch.read
+            return self._to_floats(data, seed).dataset(batch_size, epoch=epoch)
+        dataset = data.dataset(batch_size)
+        if self._emission.counts or not self.data_spec.is_integer:
+            return dataset
+
+        def dequantize(first_step, batch):
+            x, lengths = self.to_model(batch["x"]), batch["lengths"]
+            real = sequence_data.dequantized_batch(x, lengths, seed, first_step, self.float_dtype)
+            after = first_step + tf.reduce_sum(tf.cast(lengths, tf.int64))
+            return after, {**batch, "x": real}
+
+        return dataset.scan(tf.constant(0, tf.int64), dequantize).prefetch(2)
+
+    def _real_sequences(self, method, x, lengths, mask, batch_size, context=None):
+        """Check data from outside for a method that reads them."""
+        self._check_outside(method, x)
+        self.context_spec.check(context, 0, self._class_name())
+        data = self._door(x, lengths, mask=mask)
+        if isinstance(data, SequenceStream):
+            data = data.in_memory()
+        self._check_kind(data, self.data_spec)
+        self._narrow(data)
+        return data, check_batch_size(
+            batch_size, data.usual_batch_size(self._emission.values_a_step)
+        )
+
+    def _map(self, name: str, function: Callable[..., tf.Tensor], data: SequenceData, batch_size):
+        """Return the results of a function of the law's, batch by batch, and the plan."""
+        x_type = tf.as_dtype(data.rows["x"].dtype)
+        mask_shape = [None, None, *data.mask.shape[1:]]
+
+        def make():
+            signature = [
+                tf.TensorSpec([None, None, *self.event_shape], x_type),
+                tf.TensorSpec([None], tf.int32),
+                tf.TensorSpec(mask_shape, tf.bool),
+            ]
+            return PartFunction(partial(self._of_data, function), signature)
+
+        graph = self._graphs.get((name, x_type, len(mask_shape)), make)
+        return sequence_data.run_batches(
+            data, batch_size, lambda parts: graph.run(self.distribute_strategy, parts)
+        )
+
+    def _check_possible(self, data: SequenceData, results: list[np.ndarray], plan) -> None:
+        """Refuse a sequence whose results begin with NaN, -inf or -1: it is impossible."""
+        firsts = [result.reshape(len(result), -1)[:, 0] for result in results]
+        found = data.join_sequences(firsts, plan)
+        impossible = ~np.isfinite(found) if found.dtype.kind == "f" else found < 0
+        if not impossible.any():
+            return
+        i = int(np.argmax(impossible))
+        sequence = data.take(i)
+        (log_probs,), _ = self._map("step_log_prob", self._law.step_log_prob, sequence, 1)
+        step = int(np.argmin(np.isfinite(log_probs[0])))
+        x, mask = sequence.rows["x"][[step]], sequence.mask[[step]]
+        flat = mask.reshape(1, -1) if mask.ndim > 1 else mask
+        emitted = self._emission.run_log_prob(
+            self._law.weights(self._emission), tf.constant(x.reshape(1, -1)), tf.constant(flat)
+        )
+        somewhere = np.isfinite(emitted).any()
+        raise ImpossibleDataError(
+            "Expected sequences that are possible under the model. Received: sequence "
+            f"{i} with {x[0].tolist()} at step {step}, which no state "
+            f"{'that may come there ' if somewhere else ''}emits. "
+            f"{_FEWER_ZEROS if somewhere else self._emission.remedy}"
+        )
+
+    # Training
+
+    def fit(
+        self,
+        x: Any,
+        lengths: Any = None,
+        *,
+        mask: Any = None,
+        context: Any = None,
+        batch_size: int | None = None,
+        validation_data: Any = None,
+        steps_per_epoch: int | None = None,
+        sample_weight: Any = None,
+        **arguments: Any,
+    ):
+        """Run Baum-Welch until convergence, or for `epochs` iterations (100 by default).
+
+        Goes on from the present parameters; the first `fit` (or `adapt`) starts them from data,
+        `n_init` times.
+
+        Args:
+            x: Sequences; see the class. Or a `tf.data.Dataset` of padded batches, or of one
+                sequence an element: `x`, `(x, lengths)`, `(x, lengths, mask)` or dicts of them.
+                Dicts may have a `sample_weight` too.
+            lengths: [n].
+            mask: Whether a step was observed, shaped as x without `event_shape`.
+            context: Refused: the model is unconditional.
+            batch_size: Sequences a step; `None` for as many as make some 100,000 steps. It does not
+                change the result.
+            validation_data: x, `(x, lengths)` or a data set.
+            steps_per_epoch: Batches an epoch, for endless data sets.
+            sample_weight: Weights of the sequences [n]: one of w counts as w sequences alike. The
+                start of the parameters sees all alike.
+            **arguments: `epochs`, `validation_split`, `callbacks`, `verbose` and others of
+                `GenerativeModel.fit`.
+
+        Returns:
+            Keras's `History`, of the start that was kept.
+
+        Raises:
+            InvalidInputError: As in `GenerativeModel.fit`; also when a sequence turns out to be
+                impossible under the model.
+        """
+        self.context_spec.check(context, 0, self._class_name())
+        if batch_size is not None:
+            checks.check_int(batch_size, "batch_size")
+        if steps_per_epoch is not None:
+            checks.check_int(steps_per_epoch, "steps_per_epoch")
+        data = self._door(x, lengths, batch_size, steps_per_epoch, mask, sample_weight)
+        if batch_size is None and isinstance(data, SequenceData):
+            batch_size = data.usual_batch_size(self._emission.values_a_step)
+        if self.sequence_length_ is None and isinstance(data, SequenceData):
+            self.sequence_length_ = max(round(data.lengths.mean()), 1)
+            observer = self._emission.observer()
+            if observer is not None:
+                observer.update(data.rows["x"], data.mask)
+            self._learn(observer)
+        arguments.update(batch_size=batch_size, steps_per_epoch=steps_per_epoch)
+        try:
+            if self.data_spec is not None:
+                return self._run(data, validation_data=validation_data, **arguments)
+            return self._fit_from_starts(
+                lambda: self._run(data, validation_data=validation_data, **arguments)
+            )
+        finally:
+            data.close()
+
+    def _run(self, data, **arguments):
+        """Run EM on data that passed the door."""
+        try:
+            return super().fit(data, **arguments)
+        except ImpossibleDataError:
+            if isinstance(data, SequenceData):
+                real = self._to_floats(data, noise_seed(0, 0))
+                size = data.usual_batch_size(self._emission.values_a_step)
+                self._check_possible(real, *self._map("log_prob", self._law.log_prob, real, size))
+            raise
+
+    def adapt(
+        self,
+        x: Any,
+        lengths: Any = None,
+        *,
+        mask: Any = None,
+        context: Any = None,
+        batch_size: int | None = None,
+    ) -> None:
+        """Start the parameters from data.
+
+        Args:
+            x, lengths, mask, context, batch_size: As in `fit`.
+        """
+        self.context_spec.check(context, 0, self._class_name())
+        data = self._door(x, lengths, batch_size, mask=mask)
+        super().adapt(data)
+
+    @validates_in_fit
+    def evaluate(
+        self,
+        x: Any,
+        lengths: Any = None,
+        *,
+        mask: Any = None,
+        batch_size: int | None = None,
+        sample_weight: Any = None,
+        **arguments: Any,
+    ):
+        """Return the loss, the mean of -log p(x) over sequences, as Keras's `evaluate` does.
+
+        Args:
+            x, lengths, mask, batch_size, sample_weight: As in `fit`.
+            **arguments: Keras's own: `verbose`, `return_dict`, `callbacks`, `steps`.
+        """
+        self._check_fitted("evaluate")
+        data = self._door(x, lengths, batch_size, arguments.get("steps"), mask, sample_weight)
+        if batch_size is None and isinstance(data, SequenceData):
+            batch_size = data.usual_batch_size(self._emission.values_a_step)
+        return super().evaluate(data, batch_size=batch_size, **arguments)
 
     # Outside
 
@@ -138,14 +681,14 @@ class HiddenMarkovModel(TrainableChain):
         data, batch_size = self._real_sequences("log_prob", x, lengths, mask, batch_size, context)
         if per_step:
             data = self._to_floats(data, noise_seed(seed, 0))
-            parts = self._map("step_log_prob", self._step_log_probs, data, batch_size)
+            parts = self._map("step_log_prob", self._law.step_log_prob, data, batch_size)
             return data.join_steps(*parts, np.nan)
         if self.likelihood.kind == "exact":
             num_samples = 1
         draws = []
         for k in range(num_samples):
             real = self._to_floats(data, noise_seed(seed, k))
-            parts = self._map("log_prob", self._log_probs, real, batch_size)
+            parts = self._map("log_prob", self._law.log_prob, real, batch_size)
             draws.append(real.join_sequences(*parts))
         if num_samples == 1:
             return draws[0]
@@ -212,7 +755,7 @@ class HiddenMarkovModel(TrainableChain):
         """
         data, batch_size = self._real_sequences("predict_proba", x, lengths, mask, batch_size)
         data = self._to_floats(data, noise_seed(seed, 0))
-        parts = self._map("predict_proba", self._posteriors, data, batch_size)
+        parts = self._map("predict_proba", self._law.state_proba, data, batch_size)
         self._check_possible(data, *parts)
         return data.join_steps(*parts, np.nan)
 
@@ -242,12 +785,12 @@ class HiddenMarkovModel(TrainableChain):
         """
         data, batch_size = self._real_sequences("decode", x, lengths, mask, batch_size)
         data = self._to_floats(data, noise_seed(seed, 0))
-        parts = self._map("decode", self._paths, data, batch_size)
+        parts = self._map("decode", self._law.path, data, batch_size)
         self._check_possible(data, *parts)
         states = data.join_steps(*parts, -1)
         if not return_log_prob:
             return states
-        parts = self._map("decode_log_prob", self._path_log_probs, data, batch_size)
+        parts = self._map("decode_log_prob", self._law.path_log_prob, data, batch_size)
         return states, data.join_sequences(*parts)
 
     def predict(self, x: Any, lengths: Any = None, **arguments: Any) -> Any:
@@ -279,10 +822,10 @@ class HiddenMarkovModel(TrainableChain):
         """
         steps = checks.check_int(steps, "steps")
         num_samples = checks.check_int(num_samples, "num_samples", minimum=0)
-        self._check_trials()
+        self._check_can_sample()
         data, batch_size = self._real_sequences("forecast", x, lengths, mask, batch_size)
         data = self._to_floats(data, noise_seed(0, 0))
-        parts = self._map("filter", self._last_filtered, data, batch_size)
+        parts = self._map("filter", self._law.last_state_proba, data, batch_size)
         self._check_possible(data, *parts)
         last = data.join_sequences(*parts).astype(np.float64)
         values = {name: np.asarray(v, np.float64) for name, v in self.parameters().items()}
@@ -348,7 +891,7 @@ class HiddenMarkovModel(TrainableChain):
     def _draw_sequences(self, n, length, temperature, seed, start=None):
         """Draw sequences, from the chain's start or from given probabilities [n, K]."""
         temperature = checks.check_number(temperature, "temperature")
-        self._check_trials()
+        self._check_can_sample()
         seed = self._draw_seed(seed)
         if start is None:
             start = np.broadcast_to(self.parameters()["startprob"], (n, self.num_states))
@@ -376,23 +919,19 @@ class HiddenMarkovModel(TrainableChain):
             results.append(np.concatenate(list(graph.run(self.distribute_strategy, parts()))))
         return results[1], results[0]
 
-    def _check_trials(self):
-        if self.emission == "multinomial" and self.num_trials_ is None:
+    def _check_can_sample(self):
+        unknown = self._emission.unknown
+        if unknown is not None:
             raise InvalidInputError(
-                "Expected num_trials of a multinomial model that has seen no data. "
-                "Received: num_trials=None"
+                f"Expected {unknown} of a {self.emission} model that has seen no data. "
+                f"Received: {unknown}=None"
             )
 
     def _sample_states(self, start, length, temperature, seed):
-        state_seed, _ = tf.unstack(tf.random.split(seed))
-        shape = [tf.shape(start)[0], length]
-        uniform = tf.random.stateless_uniform(shape, state_seed, dtype=self.float_dtype)
-        return recursions.state_paths(start, self._chain()[1], uniform)
+        return self._law.sample_states(start, length, seed)
 
     def _sample_steps(self, start, length, temperature, seed):
-        states = tf.reshape(self._sample_states(start, length, temperature, seed), [-1])
-        _, step_seed = tf.unstack(tf.random.split(seed))
-        x = self._emission.sample(self._emission_weights(), states, step_seed, temperature)
+        x = self._law.sample(start, length, temperature, seed)
         x = tf.reshape(x, [tf.shape(start)[0], length, *self.event_shape])
         return self.data_spec.to_data(x)
 
@@ -436,7 +975,16 @@ class HiddenMarkovModel(TrainableChain):
             InvalidInputError: If parts of a parameter are fixed.
         """
         self._check_fitted("to_hmmlearn")
-        return hmmlearn_models.to_hmmlearn(self, self.parameters(), as_dict(self.fixed))
+        return hmmlearn_models.make_hmmlearn(
+            self._emission,
+            self.parameters(),
+            fixed_by_name(self.fixed),
+            startprob_prior=self._law.chain.startprob_prior,
+            transmat_prior=self._law.chain.transmat_prior,
+            random_state=self.seed,
+            n_iter=self.default_epochs,
+            tol=self.tol,
+        )
 
     # Export
 
@@ -456,13 +1004,13 @@ class HiddenMarkovModel(TrainableChain):
         }
         signatures = {}
         for name, function in (
-            ("log_prob", self._log_probs),
-            ("predict_proba", self._posteriors),
-            ("decode", self._paths),
+            ("log_prob", self._law.log_prob),
+            ("predict_proba", self._law.state_proba),
+            ("decode", self._law.path),
         ):
             signatures[name] = (partial(self._of_raw, function), [x])
             signatures[f"{name}_with_lengths"] = (partial(self._of_raw, function), [x, lengths])
-        if self.emission != "multinomial" or self.num_trials_ is not None:
+        if self._emission.unknown is None:
 
             def sample_with_length(n, seed, length):
                 return self._sample_in_chunks(n, seed, length)
@@ -481,7 +1029,7 @@ class HiddenMarkovModel(TrainableChain):
         chunks = (n + size - 1) // size
         shape = [None, None, *self.event_shape]
         results = tf.TensorArray(self.sample_dtype, chunks, infer_shape=False, element_shape=shape)
-        start = self._chain()[0]
+        start = tf.convert_to_tensor(self._law.variables["startprob"])
 
         def body(i, results):
             rows = tf.minimum(size, n - i * size)
@@ -493,8 +1041,23 @@ class HiddenMarkovModel(TrainableChain):
         return results.concat()
 
 
+def _fitted(name: str) -> property:
+    return property(
+        lambda model: model._get_parameter(name), doc=f"The fitted {name}; see the class."
+    )
+
+
+for _name in {name for kind in (MarkovChain, *EMISSIONS.values()) for name in kind.names}:
+    setattr(HiddenMarkovModel, f"{_name}_", _fitted(_name))
+
+
 def _chunk_size(length: Any) -> Any:
     """Return the number of sequences to draw at a time, for a length or a tensor of it."""
     if isinstance(length, tf.Tensor):
         return tf.clip_by_value(_STEPS_AT_A_TIME // length, 1, _SEQUENCES_AT_A_TIME)
     return min(max(_STEPS_AT_A_TIME // length, 1), _SEQUENCES_AT_A_TIME)
+
+
+def noise_seed(seed: int, draw: int) -> tf.Tensor:
+    """Return the seed of the noise of a draw of dequantised steps."""
+    return make_seed(make_seed(seed), draw)

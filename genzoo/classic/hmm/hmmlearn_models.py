@@ -4,19 +4,12 @@ from typing import Any
 
 import numpy as np
 
-from genzoo.core.errors import InvalidInputError, NotFittedError
+from genzoo.classic.hmm.emissions import EMISSIONS, Emission
+from genzoo.classic.hmm.emissions.emission import read_hmmlearn
+from genzoo.core.errors import InvalidInputError
 
-# genzoo's parameter, hmmlearn's attribute and its letter in `params`
+# hmmlearn's attribute and its letter in `params`
 _CHAIN = {"startprob": ("startprob_", "s"), "transmat": ("transmat_", "t")}
-_GAUSSIAN = {"means": ("means_", "m"), "covariances": ("covars_", "c")}
-_SYMBOLS = {"emissionprob": ("emissionprob_", "e")}
-_KINDS = {
-    "gaussian": ("GaussianHMM", {**_CHAIN, **_GAUSSIAN}),
-    "gaussian_mixture": ("GMMHMM", {**_CHAIN, **_GAUSSIAN, "weights": ("weights_", "w")}),
-    "categorical": ("CategoricalHMM", {**_CHAIN, **_SYMBOLS}),
-    "multinomial": ("MultinomialHMM", {**_CHAIN, **_SYMBOLS}),
-    "poisson": ("PoissonHMM", {**_CHAIN, "rates": ("lambdas_", "l")}),
-}
 
 
 def arguments_of(model: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -26,104 +19,68 @@ def arguments_of(model: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         InvalidInputError: For anything else.
         NotFittedError: For a model without parameters.
     """
-    emission = next((e for e, (name, _) in _KINDS.items() if name == type(model).__name__), None)
-    if emission is None:
-        shown = ", ".join(name for name, _ in _KINDS.values())
-        raise InvalidInputError(
-            f"Expected one of hmmlearn's {shown}. Received: a {type(model).__name__}"
-        )
-    names = _KINDS[emission][1]
-    attributes = {name: attribute for name, (attribute, _) in names.items()}
-    if emission == "gaussian":
-        # as set: the property makes them matrices, and fails where no fit counted the columns
-        attributes["covariances"] = "_covars_"
-    missing = [name.lstrip("_") for name in attributes.values() if not hasattr(model, name)]
-    if missing:
-        raise NotFittedError(
-            f"Expected a {type(model).__name__} with parameters. Received: one without "
-            f"{', '.join(missing)}. Call its fit, or set them."
-        )
-    parameters = {
-        name: np.asarray(getattr(model, attribute), np.float64)
-        for name, attribute in attributes.items()
-    }
+    name = type(model).__name__
+    known = {kind.hmmlearn_class: emission for emission, kind in EMISSIONS.items()}
+    if name not in known:
+        shown = ", ".join(filter(None, known))
+        raise InvalidInputError(f"Expected one of hmmlearn's {shown}. Received: a {name}")
+    emission = EMISSIONS[known[name]]
+    chain = read_hmmlearn(model, {key: attribute for key, (attribute, _) in _CHAIN.items()})
+    told, emitted = emission.from_hmmlearn(model)
+    names = {**_CHAIN, **emission.hmmlearn_names}
     arguments = {
         "num_states": model.n_components,
-        "emission": emission,
+        "emission": known[name],
         "startprob_prior": model.startprob_prior,
         "transmat_prior": model.transmat_prior,
         "tol": max(model.tol, 0.0),
-        "fixed": [name for name, (_, letter) in names.items() if letter not in model.params],
+        "fixed": [key for key, (_, letter) in names.items() if letter not in model.params],
+        **told,
     }
-    if emission in ("gaussian", "gaussian_mixture"):
-        arguments["covariance_type"] = model.covariance_type
-        arguments["event_shape"] = parameters["means"].shape[-1:]
-    if emission == "gaussian":
-        covariances = parameters["covariances"]
-        spherical = model.covariance_type == "spherical" and covariances.ndim == 2
-        parameters["covariances"] = covariances[:, 0] if spherical else covariances
-    elif emission == "gaussian_mixture":
-        arguments["num_components"] = model.n_mix
-        arguments["emission_prior"] = _one(model.weights_prior)
-    elif emission == "categorical":
-        arguments["event_shape"], arguments["levels"] = (1,), parameters["emissionprob"].shape[1]
-        arguments["emission_prior"] = _one(model.emissionprob_prior)
-    elif emission == "multinomial":
-        arguments["event_shape"] = (parameters["emissionprob"].shape[1],)
-        trials = np.unique([] if model.n_trials is None else model.n_trials)
-        arguments["num_trials"] = int(trials[0]) if len(trials) == 1 else None
-    else:
-        arguments["event_shape"] = (parameters["rates"].shape[1],)
     if isinstance(model.random_state, (int, np.integer)):
         arguments["seed"] = int(model.random_state)
-    return arguments, parameters
+    return arguments, {**chain, **emitted}
 
 
-def to_hmmlearn(model: Any, parameters: dict[str, np.ndarray], fixed: dict[str, Any]) -> Any:
-    """Return the object of hmmlearn with a genzoo model's parameters."""
+def make_hmmlearn(
+    emission: Emission,
+    parameters: dict[str, np.ndarray],
+    fixed: dict[str, Any],
+    **arguments: Any,
+) -> Any:
+    """Return hmmlearn's object of the given emission and parameters.
+
+    Args:
+        emission: Of the model.
+        parameters: All of the model's.
+        fixed: What is fixed by name.
+        **arguments: Of hmmlearn's constructor, beside those that the emission tells.
+
+    Raises:
+        InvalidInputError: For emissions that hmmlearn lacks, and parts of a parameter that are
+            fixed.
+    """
     from hmmlearn import hmm
 
+    if emission.hmmlearn_class is None:
+        raise InvalidInputError(
+            f"Expected an emission that hmmlearn has. Received: a {type(emission).__name__}"
+        )
     if not all(np.all(flags) for flags in fixed.values()):
         raise InvalidInputError(
             "Expected parameters that are fixed as a whole: hmmlearn fixes no parts of them. "
-            f"Received: fixed={model.fixed!r}"
+            f"Received: fixed={fixed!r}"
         )
-    name, names = _KINDS[model.emission]
-    updated = [letter for key, (_, letter) in names.items() if key not in fixed]
-    arguments = {
-        "startprob_prior": np.asarray(model.startprob_prior),
-        "transmat_prior": np.asarray(model.transmat_prior)
-        + model.sticky * np.eye(model.num_states),
-        "random_state": model.seed,
-        "n_iter": model.default_epochs,
-        "tol": model.tol,
-        "params": "".join(updated),
+    names = {**_CHAIN, **emission.hmmlearn_names}
+    model = getattr(hmm, emission.hmmlearn_class)(
+        emission.settings.num_states,
+        params="".join(letter for key, (_, letter) in names.items() if key not in fixed),
         # so that its fit goes on from these parameters
-        "init_params": "",
-    }
-    if model.emission in ("gaussian", "gaussian_mixture"):
-        arguments["covariance_type"] = model.covariance_type
-    if model.emission == "gaussian":
-        # without the prior that it has by default
-        arguments["covars_prior"] = 0.0
-    elif model.emission == "gaussian_mixture":
-        arguments["n_mix"] = model.num_components
-        arguments["weights_prior"] = model.emission_prior
-    elif model.emission == "categorical":
-        arguments["emissionprob_prior"] = model.emission_prior
-    elif model.emission == "multinomial":
-        arguments["n_trials"] = model.num_trials_
-    theirs = getattr(hmm, name)(model.num_states, **arguments)
-    theirs.n_features = model.levels if model.emission == "categorical" else model.event_size
+        init_params="",
+        **emission.to_hmmlearn(),
+        **arguments,
+    )
+    model.n_features = emission.hmmlearn_width
     for key, (attribute, _) in names.items():
-        setattr(theirs, attribute, np.asarray(parameters[key], np.float64))
-    return theirs
-
-
-def _one(prior: Any) -> float:
-    values = np.unique(prior)
-    if len(values) != 1:
-        raise InvalidInputError(
-            f"Expected one prior for all symbols or components. Received: {prior!r}"
-        )
-    return float(values[0])
+        setattr(model, attribute, np.asarray(parameters[key], np.float64))
+    return model

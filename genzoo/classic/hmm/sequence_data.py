@@ -1,4 +1,4 @@
-"""Sequences at the door: lists, padded arrays, concatenated arrays and streams, as padded batches.
+"""Sequences from outside: lists, padded arrays, concatenated arrays and streams, as padded batches.
 
 A batch is a dict of `x` [b, T, *event_shape], `lengths` [b] and `mask`, true where a step was
 observed, [b, T], or, where steps may lack single values, [b, T, *event_shape].
@@ -258,7 +258,7 @@ class SequenceStream(StreamData):
         )
 
     def _sequences(self, batch):
-        data = door(
+        data = check_sequences(
             batch["x"], self._event_shape, batch["lengths"], batch["mask"], counts=self._counts
         )
         if WEIGHT in batch:
@@ -333,7 +333,7 @@ def _complete(parts: Batch, batched: bool) -> Batch:
     return {"x": parts["x"], "lengths": lengths, "mask": tf.cast(mask, tf.bool), **weight}
 
 
-def door(
+def check_sequences(
     x: Any,
     event_shape: tuple[int, ...],
     lengths: Any = None,

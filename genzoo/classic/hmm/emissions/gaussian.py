@@ -1,24 +1,29 @@
-"""Gaussian emissions: a normal a state, or a mixture of them."""
+"""Emissions of a normal a state."""
 
 from functools import partial
+from types import MappingProxyType
 
 import numpy as np
 import tensorflow as tf
 
-from genzoo.classic.gaussians.covariances import COVARIANCES, Full
+from genzoo.classic.gaussians.covariances import COVARIANCES
 from genzoo.classic.gaussians.normals import Normals, normals
-from genzoo.classic.gaussians.responsibilities import posterior as responsibilities
-from genzoo.classic.hmm.emissions import UNVISITED, Emission, clusters, proportions
+from genzoo.classic.hmm.emissions.emission import Emission, clusters, read_hmmlearn
+from genzoo.classic.hmm.parts import UNVISITED
+from genzoo.core.errors import InvalidInputError
 
 
-class Gaussian(Emission):
+class GaussianEmission(Emission):
     """A normal a state: `means` [K, D], `covariances` as in `GaussianMixture`.
 
     Statistics are those of C components, here the states, on whitened differences.
     """
 
+    names = ("means", "covariances")
     parts_missing = True
     remedy = "It is too far from all means to have a density: look for errors in the data."
+    hmmlearn_class = "GaussianHMM"
+    hmmlearn_names = MappingProxyType({"means": ("means_", "m"), "covariances": ("covars_", "c")})
 
     def __init__(self, settings):
         super().__init__(settings)
@@ -41,6 +46,20 @@ class Gaussian(Emission):
     def to_parameters(self, weights):
         covariances = self._covariance.to_covariance(weights["factor"])
         return {"means": weights["means"], "covariances": covariances}
+
+    def _check_values(self, name, array, value):
+        if name == "covariances" and self.settings.covariance_type in ("full", "tied"):
+            other = np.swapaxes(array, -1, -2)
+            if not np.allclose(array, other, rtol=1e-5, atol=1e-7 * np.abs(array).max()):
+                raise InvalidInputError(
+                    f"Expected covariances that are symmetric. Received: {name}={value!r}"
+                )
+
+    def num_free(self, name):
+        if name == "covariances" and self.settings.covariance_type in ("full", "tied"):
+            *lead, d, _ = self.shapes()[name]
+            return int(np.prod(lead)) * d * (d + 1) // 2
+        return super().num_free(name)
 
     # Of components: those of a mixture are grouped by state
 
@@ -67,14 +86,14 @@ class Gaussian(Emission):
             **tensors,
             num_mixtures=self.settings.num_states,
             has_missing=mask.shape.rank == 2,
-            fused=not self._by_pattern(mask),
+            fused=self.compiles(mask),
         )
 
     def _log_weights(self, weights):
         return 0.0
 
     def log_prob(self, prepared, x, mask):
-        tensors = prepared["wide" if self._by_pattern(mask) else "narrow"]
+        tensors = prepared["narrow" if self.compiles(mask) else "wide"]
         return self._normals(tensors, mask).log_prob(_with_missing(x, mask))
 
     def statistic_shapes(self):
@@ -84,13 +103,14 @@ class Gaussian(Emission):
 
     def statistics(self, prepared, x, mask, posterior):
         components = self._normals(prepared["wide"], mask)
-        if self._by_pattern(mask):
+        if not self.compiles(mask):
             return components.expect(_with_missing(x, mask), posterior)[1]
         joint = partial(self._normals(prepared["narrow"], mask).log_joint, x)
         return components.sum_complete(x, self._shares(joint, posterior))
 
-    def _by_pattern(self, mask):
-        return mask.shape.rank == 2
+    def compiles(self, mask):
+        # XLA cannot tell rows apart by what they miss
+        return mask.shape.rank == 1
 
     def _shares(self, joint, posterior):
         """Return the responsibilities of the components, [N, C], of which `joint()` is
@@ -102,7 +122,7 @@ class Gaussian(Emission):
         if self.settings.covariance_type != "tied":
             seen = statistics["counts"] > UNVISITED
             old = self.to_parameters(weights)["covariances"]
-            covariances = np.where(_like(seen, old), covariances, old)
+            covariances = np.where(like(seen, old), covariances, old)
         return {"means": means, "covariances": covariances}
 
     def _update(self, weights, statistics):
@@ -119,7 +139,7 @@ class Gaussian(Emission):
     def start(self, rows, times, random):
         k = self.settings.num_states
         labels, means = clusters(rows, times, k, random)
-        scatter = _within(rows, means[labels])
+        scatter = within(rows, means[labels])
         # all states start from the covariance within clusters: a small one has none of its own
         scatter = np.broadcast_to(scatter, (k, *scatter.shape))
         counts = np.full(k, float(len(rows)))
@@ -142,120 +162,30 @@ class Gaussian(Emission):
     def mean(self, parameters):
         return parameters["means"]
 
-
-class GaussianMixture(Gaussian):
-    """A mixture of M normals a state: `weights` [K, M], `means` [K, M, D], and `covariances`
-    [K, M, D, D], [K, D, D] (tied within a state), [K, M, D] or [K, M]."""
-
-    def __init__(self, settings):
-        super().__init__(settings)
-        self.components = settings.num_states * settings.num_components
-        self._tied = settings.covariance_type == "tied"
-        if self._tied:
-            self._covariance_type, self._covariance = "full", Full
-
-    def shapes(self):
-        k, m, d = (
-            self.settings.num_states, self.settings.num_components, self.settings.event_size
-        )  # fmt: skip
-        own = (k, *self._covariance.factor_shape(m, d)[1:])
-        covariances = own if self._tied else (k, m, *own[1:])
-        return {"weights": (k, m), "means": (k, m, d), "covariances": covariances}
-
-    def weight_shapes(self):
-        shapes = self.shapes()
-        return {
-            "weights": shapes["weights"],
-            "means": shapes["means"],
-            "factor": shapes["covariances"],
+    @classmethod
+    def from_hmmlearn(cls, model):
+        # as set: the property makes them matrices, and fails where no fit counted the columns
+        parameters = read_hmmlearn(model, {"means": "means_", "covariances": "_covars_"})
+        covariances = parameters["covariances"]
+        if model.covariance_type == "spherical" and covariances.ndim == 2:
+            parameters["covariances"] = covariances[:, 0]
+        arguments = {
+            "covariance_type": model.covariance_type,
+            "event_shape": parameters["means"].shape[-1:],
         }
+        return arguments, parameters
 
-    def to_weights(self, parameters):
-        return {"weights": parameters["weights"], **super().to_weights(parameters)}
-
-    def to_parameters(self, weights):
-        return {"weights": weights["weights"], **super().to_parameters(weights)}
-
-    def _flat(self, weights):
-        c, m = self.components, self.settings.num_components
-        means, factor = weights["means"], weights["factor"]
-        ops = np if isinstance(means, np.ndarray) else tf
-        if self._tied:
-            factor = ops.repeat(factor, m, axis=0)
-        return (
-            ops.reshape(means, [c, means.shape[-1]]),
-            ops.reshape(factor, [c, *self._covariance.factor_shape(c, means.shape[-1])[1:]]),
-        )
-
-    def _log_weights(self, weights):
-        return tf.reshape(tf.math.log(tf.cast(weights["weights"], tf.float64)), [-1])
-
-    def _shares(self, joint, posterior):
-        return responsibilities(joint(), posterior)[1]
-
-    def maximize(self, weights, statistics):
-        shapes = self.shapes()
-        old = self.to_parameters(weights)
-        counts = statistics["counts"].reshape(shapes["weights"])
-        means, covariances = self._update(weights, statistics)
-        if self._tied:
-            share = counts / np.maximum(counts.sum(axis=1, keepdims=True), UNVISITED)
-            each = covariances.reshape(*counts.shape, *covariances.shape[1:])
-            covariances = np.einsum("km,kmde->kde", share, each)
-            seen = counts.sum(axis=1) > UNVISITED
-        else:
-            covariances, seen = covariances.reshape(shapes["covariances"]), counts > UNVISITED
-        return {
-            "weights": proportions(counts, old["weights"], self.settings.prior),
-            "means": means.reshape(shapes["means"]),
-            "covariances": np.where(_like(seen, covariances), covariances, old["covariances"]),
-        }
-
-    def start(self, rows, times, random):
-        k, m = self.settings.num_states, self.settings.num_components
-        shapes = self.shapes()
-        labels, _ = clusters(rows, times, k, random)
-        means = np.empty(shapes["means"])
-        for state in range(k):
-            own = labels == state
-            # too few rows of its own: those of all states
-            own = own if own.sum() >= m else np.ones_like(own)
-            means[state] = clusters(rows[own], times[own], m, random)[1]
-        nearest = np.stack([_squares(rows, means[labels, i]) for i in range(m)]).argmin(axis=0)
-        scatter = _within(rows, means[labels, nearest])
-        c = self.components
-        covariances = self._covariance.from_scatter(
-            np.broadcast_to(scatter, (c, *scatter.shape)),
-            np.full(c, float(len(rows))),
-            self.settings.reg_covar,
-        )
-        covariances = covariances[::m] if self._tied else covariances
-        return {
-            "weights": np.full((k, m), 1.0 / m),
-            "means": means,
-            "covariances": covariances.reshape(shapes["covariances"]),
-        }
-
-    def _component(self, weights, states, seed):
-        m = self.settings.num_components
-        logits = tf.gather(tf.math.log(weights["weights"]), states)
-        drawn = tf.random.stateless_categorical(logits, 1, seed, dtype=tf.int32)[:, 0]
-        return states * m + drawn
-
-    def mean(self, parameters):
-        return np.einsum("km,kmd->kd", parameters["weights"], parameters["means"])
+    def to_hmmlearn(self):
+        # without the prior that it has by default
+        return {"covariance_type": self.settings.covariance_type, "covars_prior": 0.0}
 
 
-def _like(flags: np.ndarray, values: np.ndarray) -> np.ndarray:
+def like(flags: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Return flags of the leading axes of values, with axes for the others."""
     return flags.reshape(flags.shape + (1,) * (values.ndim - flags.ndim))
 
 
-def _squares(rows: np.ndarray, centers: np.ndarray) -> np.ndarray:
-    return np.square(rows - centers).sum(axis=1)
-
-
-def _within(rows: np.ndarray, centers: np.ndarray) -> np.ndarray:
+def within(rows: np.ndarray, centers: np.ndarray) -> np.ndarray:
     """Return the sum of squares of rows about their centers, [D, D]."""
     difference = rows - centers
     return difference.T @ difference
