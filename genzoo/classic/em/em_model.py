@@ -151,7 +151,7 @@ class EMModel(DensityModel):
     def _fit_from_starts(self, fit: Callable[[], keras.callbacks.History]):
         """Return the history of the likeliest of `n_init` fits, whose parameters are kept."""
         best = None
-        self._keeps_start_rows = True
+        self._keeps_start_rows = self.n_init > 1
         try:
             for attempt in range(self.n_init):
                 if attempt:

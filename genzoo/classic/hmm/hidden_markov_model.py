@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from genzoo.classic.em.em_model import EMModel
+from genzoo.classic.em.information import information_criteria
 from genzoo.classic.em.starts import fill_missing
 from genzoo.classic.gaussians.covariances import COVARIANCES
 from genzoo.classic.hmm import hmmlearn_models, sequence_data
@@ -732,6 +733,49 @@ class HiddenMarkovModel(EMModel):
     def score_samples(self, x: Any, lengths: Any = None, **arguments: Any) -> np.ndarray:
         """Return `log_prob`; scikit-learn's name for it."""
         return self.log_prob(x, lengths, **arguments)
+
+    def aic(self, x: Any, lengths: Any = None, **arguments: Any) -> float:
+        """Return Akaike's information criterion on `x`; lower is better.
+
+        Args:
+            x, lengths: Sequences; see the class.
+            **arguments: As in `log_prob`.
+        """
+        return self.criteria(x, lengths, **arguments)["aic"]
+
+    def bic(self, x: Any, lengths: Any = None, **arguments: Any) -> float:
+        """Return the Bayesian information criterion on `x`; lower is better.
+
+        Args:
+            x, lengths: Sequences; see the class.
+            **arguments: As in `log_prob`.
+        """
+        return self.criteria(x, lengths, **arguments)["bic"]
+
+    def criteria(self, x: Any, lengths: Any = None, **arguments: Any) -> dict[str, float]:
+        """Return `bic`, `aic` and `score` on `x` from one pass.
+
+        Free parameters and observations, which are steps, are counted as hmmlearn does, but for
+        mixtures, where each state has weights of its own, and for transitions that the topology
+        lacks.
+
+        Args:
+            x, lengths: Sequences; see the class.
+            **arguments: As in `log_prob`.
+
+        Example:
+
+        >>> walk = np.cumsum(np.random.default_rng(0).normal(size=(20, 50, 1)), axis=1)
+        >>> models = [genzoo.HiddenMarkovModel((1,), num_states=k, seed=0) for k in (1, 3)]
+        >>> bic = [model.fit(walk, verbose=0) and model.bic(walk) for model in models]
+        >>> bic[1] < bic[0]
+        True
+        """
+        log_prob = self.log_prob(x, lengths, **arguments)
+        total = float(log_prob.sum(dtype=np.float64))
+        steps = int(np.sum(self.count_values(x, lengths))) // self.event_size
+        criteria = information_criteria(total, self._law.num_free(), steps)
+        return {**criteria, "score": total / len(log_prob)}
 
     def predict_proba(
         self,

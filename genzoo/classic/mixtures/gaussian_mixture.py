@@ -1,11 +1,11 @@
 """GaussianMixture: a mixture of normals, by EM."""
 
-import math
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
+from genzoo.classic.em.information import information_criteria
 from genzoo.classic.mixtures.component_search import ComponentSearch, search_components
 from genzoo.classic.mixtures.normal_mixture import NormalMixture
 from genzoo.classic.mixtures.sklearn_estimators import (
@@ -218,17 +218,11 @@ class GaussianMixture(NormalMixture):
         Args:
             x: Rows, complete or not.
             **arguments: As in `log_prob`.
-
-        Reference: Schwarz, Estimating the dimension of a model, 1978. Akaike, A new look at the
-        statistical model identification, 1974.
         """
         log_prob = self.log_prob(x, **arguments)
-        total, p = float(log_prob.sum(dtype=np.float64)), self._num_parameters()
-        return {
-            "bic": p * math.log(len(log_prob)) - 2 * total,
-            "aic": 2 * p - 2 * total,
-            "score": total / len(log_prob),
-        }
+        total, count = float(log_prob.sum(dtype=np.float64)), len(log_prob)
+        criteria = information_criteria(total, self._num_parameters(), count)
+        return {**criteria, "score": total / count}
 
     @classmethod
     def search(
