@@ -36,6 +36,8 @@ class _Sums:
             )
             for name, shape in shapes.items()
         }
+        # what updates within the epoch were made of
+        self.spent: dict[str, float] = {}
 
     def add(self, values: dict[str, tf.Tensor]) -> None:
         for name, variable in self.variables.items():
@@ -89,7 +91,8 @@ class EMModel(DensityModel):
 
     One epoch is one iteration over all the data, in float64 sums over batches, replicas and
     workers, so it does not depend on the batch size. A subclass implements `_rows_to_start_from`
-    and `_start`, for where EM begins, and `statistic_shapes`, `_expect` and `_maximize`.
+    and `_start`, for where EM begins, and `statistic_shapes`, `_expect` and `_maximize`. Stepwise
+    EM, which updates the parameters after each batch, takes `_present_statistics` too.
 
     Args:
         n_init: Starts of the first `fit`, of which the one of the best likelihood is kept.
@@ -99,9 +102,11 @@ class EMModel(DensityModel):
         converged_: Whether the last `fit` stopped by `tol`.
         n_iter_: Iterations of the last `fit`.
         lower_bound_: Mean log-likelihood before the last M step, nats an example.
+        num_updates_: Updates of stepwise EM so far.
 
     Reference: Dempster, Laird and Rubin, Maximum likelihood from incomplete data via the EM
-    algorithm, 1977.
+    algorithm, 1977. Cappé and Moulines, On-line expectation-maximization algorithm for latent data
+    models, 2009.
     """
 
     traits = dataclasses.replace(DensityModel.traits, training="em", context="no")
@@ -113,6 +118,8 @@ class EMModel(DensityModel):
     rescales = False
     # the sums of an iteration are no part of the model
     saves_within_epochs = False
+    # the number a of stepwise EM, whose update t = 0, 1, ... has the step size (t + 2)^-a
+    step_exponent: float | None = None
 
     def __init__(self, event_shape, *, n_init: int = 1, tol: float = 1e-3, **model_arguments: Any):
         super().__init__(event_shape, **model_arguments)
@@ -121,6 +128,7 @@ class EMModel(DensityModel):
         self.converged_ = False
         self.n_iter_ = 0
         self.lower_bound_ = -np.inf
+        self.num_updates_ = 0
         self._sums: _Sums | None = None
         # up to 20,000 rows, and a number beside each, while starts may need them
         self._start_rows: tuple[np.ndarray, np.ndarray] | None = None
@@ -199,12 +207,39 @@ class EMModel(DensityModel):
                 self._sums = _Sums({**own, **self.statistic_shapes()})
         with self.distribute_strategy.scope():
             self._sums.reset()
+        self._sums.spent = {"count": 0.0, "log_prob": 0.0}
 
     def end_batch(self) -> None:
-        """Hook: what follows a batch within an iteration."""
+        """Update the parameters after a batch, in stepwise EM.
+
+        The running statistics are those that would give the present parameters, so that they
+        need no place of their own.
+        """
+        if self.step_exponent is None:
+            return
+        sums = self._sums.read()
+        if not sums["count"]:
+            return
+        step = (self.num_updates_ + 2) ** -self.step_exponent
+        blended = {
+            name: (1 - step) * value + step * sums[name] / sums["count"]
+            for name, value in self._present_statistics().items()
+        }
+        with self.distribute_strategy.scope():
+            self._sums.reset()
+            self._maximize(blended)
+        self.num_updates_ += 1
+        for name in self._sums.spent:
+            self._sums.spent[name] += float(sums[name])
+
+    def _present_statistics(self) -> dict[str, Any]:
+        """Hook: statistics of one example that leave the parameters as they are."""
+        raise NotImplementedError
 
     def maximize(self) -> float:
         """Update the parameters; return the mean log-likelihood before that, in nats."""
+        if self.step_exponent is not None:
+            return self._sums.spent["log_prob"] / max(self._sums.spent["count"], 1e-300)
         sums = self._sums.read()
         with self.distribute_strategy.scope():
             self._maximize(sums)
@@ -258,12 +293,14 @@ class EMModel(DensityModel):
 
     def fitted_state(self):
         own = {name: getattr(self, name) for name in _FITTED}
-        return {**super().fitted_state(), **own}
+        return {**super().fitted_state(), **own, "num_updates_": self.num_updates_}
 
     def restore_state(self, state):
         super().restore_state(state)
         for name in _FITTED:
             setattr(self, name, state[name])
+        # only mixtures of version 0.1 count them
+        self.num_updates_ = state.get("num_updates_", 0)
 
     def _default_optimizer(self):
         return None

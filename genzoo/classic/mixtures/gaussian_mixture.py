@@ -48,8 +48,7 @@ class GaussianMixture(NormalMixture):
     Attributes:
         weights_: [K]. means_: [K, D].
         covariances_: [K, D, D], [D, D], [K, D] or [K] by `covariance_type`.
-        converged_, n_iter_, lower_bound_: Of the best start; see `EMModel`.
-        num_updates_: Updates of stepwise EM so far.
+        converged_, n_iter_, lower_bound_, num_updates_: Of the best start; see `EMModel`.
 
     Example:
 
@@ -83,7 +82,6 @@ class GaussianMixture(NormalMixture):
         self.weights_init = _check_start(weights_init, (k,), "weights_init")
         self.means_init = _check_start(means_init, (k, d), "means_init")
         self.covariances_init = _check_start(covariances_init, factor_shape, "covariances_init")
-        self.num_updates_ = 0
 
     # Training
 
@@ -109,49 +107,10 @@ class GaussianMixture(NormalMixture):
     def _update(self, counts, means, covariances):
         self._set_parameters(counts / counts.sum(), means, covariances)
 
-    def reset_statistics(self):
-        super().reset_statistics()
-        self._seen = {"count": 0.0, "log_prob": 0.0}
-
-    def end_batch(self):
-        """Update the parameters after a batch, in stepwise EM.
-
-        The running statistics are those that would give the present parameters, so that they
-        need no place of their own.
-        """
-        if self.step_exponent is None:
-            return
-        sums = self._sums.read()
-        if not sums["count"]:
-            return
-        with self.distribute_strategy.scope():
-            self._sums.reset()
-            self._blend(sums, (self.num_updates_ + 2) ** -self.step_exponent)
-        self.num_updates_ += 1
-        for name in self._seen:
-            self._seen[name] += float(sums[name])
-
-    def _blend(self, sums, step) -> None:
+    def _present_statistics(self):
         whitening, weights = np.array(self._whitening, np.float64), np.array(self._weights)
         own = self._covariance.own_moments(whitening, weights, self.reg_covar, self.event_size)
-        present = {"counts": weights, "sums": 0.0, "moments": own}
-        blended = {
-            name: (1 - step) * value + step * sums[name] / sums["count"]
-            for name, value in present.items()
-        }
-        self._maximize(blended)
-
-    def maximize(self):
-        if self.step_exponent is None:
-            return super().maximize()
-        return self._seen["log_prob"] / max(self._seen["count"], 1e-300)
-
-    def fitted_state(self):
-        return {**super().fitted_state(), "num_updates_": self.num_updates_}
-
-    def restore_state(self, state):
-        super().restore_state(state)
-        self.num_updates_ = state["num_updates_"]
+        return {"counts": weights, "sums": 0.0, "moments": own}
 
     # scikit-learn
 
