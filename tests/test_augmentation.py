@@ -161,3 +161,18 @@ def test_it_works_in_imbalanced_learns_pipeline():
     x, y = two_classes()
     steps = make_pipeline(Augmenter(num_components=1), LogisticRegression())
     assert steps.fit(x, y).score(x, y) > 0.95
+
+
+def test_models_that_take_no_context_learn_a_class_each():
+    random = np.random.default_rng(0)
+    x, y = random.normal(size=(90, 2)), np.repeat([0, 1], [70, 20])
+    augmenter = Augmenter("bayesian_gaussian_mixture", num_components=2)
+    more, labels = augmenter.fit_resample(x, y)
+    assert len(more) == 140 and (labels == 1).sum() == 70
+    assert list(augmenter.models_) == [1]
+
+
+@pytest.mark.parametrize("name", ["hidden_markov_model", "pix2pix"])
+def test_models_of_other_examples_are_refused(name):
+    with pytest.raises(genzoo.GenzooError, match="of the kind row or image"):
+        Augmenter(name).fit(np.zeros((6, 2)), [0, 0, 0, 0, 1, 1])

@@ -12,7 +12,8 @@ from scipy import stats
 from scipy.special import logsumexp
 
 import genzoo
-from genzoo.classic import blocks, recursions
+from genzoo.classic.hmm import emissions, recursions, recursions_in_blocks
+from genzoo.classic.hmm.emissions.emission import Emission, clusters, group_means
 
 K, D, M = 3, 2, 2
 TYPES = ["full", "tied", "diag", "spherical"]
@@ -324,7 +325,9 @@ def test_blocks_equal_whole_sequences(k, shape, block):
 
 def test_gpus_take_long_sequences_in_blocks(monkeypatch):
     def chosen(steps, block=None):
-        return int(blocks.choose(block, tf.constant(steps), lambda: 0, lambda length: length))
+        return int(
+            recursions_in_blocks.choose(block, tf.constant(steps), lambda: 0, lambda length: length)
+        )
 
     assert [chosen(10**6), chosen(10**6, block=7), chosen(10**6, block=0)] == [0, 7, 0]
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [kind])
@@ -558,6 +561,11 @@ def test_hmmlearn_both_ways_and_saved(emission, kind, tmp_path):
         kind if "gaussian" in emission else "full",
     )
     assert again.seed == 3
+    # hmmlearn counts the weights of one state's mixture
+    more = (K - 1) * (M - 1) if emission == "gaussian_mixture" else 0
+    found, steps = model.criteria(x, LENGTHS), sum(LENGTHS)
+    assert found["aic"] == pytest.approx(theirs.aic(x, LENGTHS) + 2 * more, rel=1e-12)
+    assert found["bic"] == pytest.approx(theirs.bic(x, LENGTHS) + np.log(steps) * more, rel=1e-12)
     for name, value in model.parameters().items():
         np.testing.assert_allclose(again.parameters()[name], value, rtol=1e-14, atol=1e-15)
     model.save(tmp_path / "hmm.keras")
@@ -565,6 +573,67 @@ def test_hmmlearn_both_ways_and_saved(emission, kind, tmp_path):
     assert (loaded.log_prob(x, LENGTHS) == model.log_prob(x, LENGTHS)).all()
     assert (loaded.sample(3, length=4, seed=0) == model.sample(3, length=4, seed=0)).all()
     assert loaded.likelihood == model.likelihood
+
+
+class Switches(Emission):
+    """D values of 0 or 1, 1 with the `chances` [K, D]."""
+
+    names = ("chances",)
+    counts = True
+    remedy = "Its chances are 0 or 1."
+
+    def shapes(self):
+        return {"chances": (self.settings.num_states, self.settings.event_size)}
+
+    def log_prob(self, prepared, x, mask):
+        x, chances = tf.cast(x, prepared["chances"].dtype)[:, None], prepared["chances"]
+        terms = tf.math.xlogy(x, chances) + tf.math.xlog1py(1 - x, -chances)
+        return tf.reduce_sum(terms, axis=-1)
+
+    def statistic_shapes(self):
+        return {"on": self.shapes()["chances"], "off": self.shapes()["chances"]}
+
+    def statistics(self, prepared, x, mask, posterior):
+        x = tf.cast(x, posterior.dtype)
+        return {
+            "on": tf.matmul(posterior, x, transpose_a=True),
+            "off": tf.matmul(posterior, 1 - x, transpose_a=True),
+        }
+
+    def maximize(self, weights, statistics):
+        return {"chances": statistics["on"] / (statistics["on"] + statistics["off"])}
+
+    def start(self, rows, times, random):
+        labels, _ = clusters(rows, times, self.settings.num_states, random)
+        return {"chances": 0.8 * group_means(rows, labels, self.settings.num_states) + 0.1}
+
+    def sample(self, weights, states, seed, temperature):
+        chances = tf.gather(weights["chances"], states)
+        noise = tf.random.stateless_uniform(tf.shape(chances), seed, dtype=chances.dtype)
+        return tf.cast(noise < chances, chances.dtype)
+
+    def mean(self, parameters):
+        return parameters["chances"]
+
+
+def test_a_new_emission_is_a_class_and_a_line_in_the_table(monkeypatch):
+    monkeypatch.setitem(emissions.EMISSIONS, "switches", Switches)
+    chances = np.array([[0.9, 0.2, 0.1], [0.1, 0.7, 0.9]])
+    random = np.random.default_rng(0)
+    states = np.cumsum(random.random((30, 60)) < 0.1, axis=1) % 2
+    x = (random.random((30, 60, 3)) < chances[states]).astype(int)
+    model = genzoo.HiddenMarkovModel(3, num_states=2, emission="switches", seed=0, dtype="float64")
+    losses = model.fit(x, verbose=0).history["loss"]
+    assert max(np.diff(losses)) < 1e-9
+    found = model.parameters()["chances"]
+    found = found[np.argsort(-found[:, 0])]
+    np.testing.assert_allclose(found, chances, atol=0.05)
+    assert model.sample(4, seed=0).shape == (4, 60, 3)
+    assert model.forecast(x, 2).mean.shape == (30, 2, 3)
+    wrong = (model.decode(x) != states).mean()
+    assert min(wrong, 1 - wrong) < 0.1
+    with pytest.raises(genzoo.GenzooError, match=r"an emission that hmmlearn has.*Switches"):
+        model.to_hmmlearn()
 
 
 def test_hmmlearn_objects_that_do_not_fit():

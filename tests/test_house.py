@@ -82,6 +82,23 @@ def test_what_a_model_can_do_is_asked_of_its_traits():
     assert not found
 
 
+def test_rooms_of_classic_import_one_way():
+    may_import = {
+        "gaussians": set(),
+        "em": {"gaussians"},
+        "mixtures": {"gaussians", "em"},
+        "hmm": {"gaussians", "em"},
+    }
+    classic = ROOT / "genzoo" / "classic"
+    assert {p.name for p in classic.iterdir() if (p / "__init__.py").exists()} == set(may_import)
+    for room, allowed in may_import.items():
+        for path in (classic / room).rglob("*.py"):
+            for module in imports_of(path):
+                parts = module.split(".")
+                if parts[:2] == ["genzoo", "classic"]:
+                    assert parts[2] in {room, *allowed}, f"{path} imports {module}"
+
+
 def test_import_is_cheap_and_quiet():
     code = (
         "import sys, time, tensorflow, keras; before = set(sys.modules); "

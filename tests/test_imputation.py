@@ -145,3 +145,9 @@ def test_bad_arguments_are_refused():
     with pytest.raises(genzoo.GenzooError, match="each column"):
         Imputer().fit(np.array([[1.0, np.nan], [2.0, np.nan]]))
     assert isinstance(Imputer().fit(x).preprocessor_, TablePreprocessor)
+
+
+@pytest.mark.parametrize("name", ["hidden_markov_model", "pix2pix", "dcgan"])
+def test_models_of_other_examples_are_refused(name):
+    with pytest.raises(genzoo.GenzooError, match=r"of the kind row\. Received"):
+        Imputer(name).fit(np.zeros((6, 2)))

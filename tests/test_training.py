@@ -266,8 +266,12 @@ def test_the_recipe_stops_early_with_the_best_weights():
     assert -model.score(x[180:]) == pytest.approx(min(losses), rel=1e-5)
     # halved after a third of the patience
     assert len(set(rates)) > 1
-    again = genzoo.training.train(small(), x, patience=3, reduce_lr=False, epochs=3, verbose=0)
-    assert again.epochs == 3 and not again.stopped_early
+    again = genzoo.training.train(
+        small(), x, patience=3, reduce_lr=False, epochs=4, validation_freq=2, verbose=0
+    )
+    assert again.epochs == 4 and not again.stopped_early
+    # looked at after the second and the fourth
+    assert len(again.history["val_loss"]) == 2 and again.best_epoch == 4
 
 
 def test_the_recipe_is_what_fit_makes_of_its_parts():
@@ -343,6 +347,7 @@ def test_a_run_of_the_recipe_goes_on_where_it_was(tmp_path):
         run(tmp_path / "killed", 6)
     resumed, of_resumed = run(tmp_path / "killed", 6, resume=True)
     assert of_resumed.history == of_whole.history
+    assert of_resumed.best_epoch == of_whole.best_epoch
     assert len(of_resumed.epoch_seconds) == 6
     for a, b in zip(whole.weights, resumed.weights, strict=True):
         np.testing.assert_array_equal(np.array(a), np.array(b))

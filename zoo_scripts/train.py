@@ -156,6 +156,7 @@ def run(arguments: argparse.Namespace) -> int:
         **_scores(model, data, context),
         "seconds_training": round(result.seconds, 2),
         "epochs": result.epochs,
+        "best_epoch": result.best_epoch,
         "peak_memory_mib": _peak_memory(),
         "interrupted": interrupted,
         "ended": ended,
@@ -481,10 +482,9 @@ def _report(metrics, output, arguments) -> None:
 
 def _ending(metrics, arguments) -> str:
     """Return a sentence on why training ended."""
-    losses = metrics["history"].get("val_loss")
     if metrics["interrupted"]:
         return "ended by Ctrl-C; --resume goes on"
-    best = f"; the best epoch was {losses.index(min(losses)) + 1}" if losses else ""
+    best = f"; the best epoch was {metrics['best_epoch']}" if metrics["best_epoch"] else ""
     if metrics["ended"] == _STOPPED:
         return f"ended early{best}"
     return f"ended after all epochs{best}; --resume with more --epochs goes on"

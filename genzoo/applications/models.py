@@ -36,8 +36,8 @@ def check_examples(model: str | GenerativeModel, *kinds: Example) -> None:
     examples = traits_of(model).examples
     if not set(kinds) & set(examples):
         raise InvalidInputError(
-            f"Expected a model whose examples may be a {' or '.join(kinds)}. Received: "
-            f"model={model!r}, for which an example is a {' or '.join(examples)}."
+            f"Expected a model with examples of the kind {' or '.join(kinds)}. Received: "
+            f"model={model!r}, with examples of the kind {' or '.join(examples)}."
         )
 
 

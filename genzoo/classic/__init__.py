@@ -1,7 +1,9 @@
-"""Classic models, fitted by expectation-maximisation as Keras `fit`."""
+"""Classic models, fitted by expectation-maximisation as Keras `fit`.
 
-from genzoo.classic.bayesian_mixture import BayesianGaussianMixture
-from genzoo.classic.gaussian_mixture import GaussianMixture
-from genzoo.classic.hidden_markov_model import HiddenMarkovModel
+Rooms stand on those before them: `gaussians`, `em`, then `mixtures` and `hmm`.
+"""
+
+from genzoo.classic.hmm import HiddenMarkovModel
+from genzoo.classic.mixtures import BayesianGaussianMixture, GaussianMixture
 
 __all__ = ["BayesianGaussianMixture", "GaussianMixture", "HiddenMarkovModel"]

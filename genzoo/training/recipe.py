@@ -41,6 +41,7 @@ class TrainingResult:
     Attributes:
         history: Figures of each epoch by name, such as `loss` and `val_loss`, those of the epochs
             before a resumed run went on included.
+        best_epoch: The epoch of the least validation loss, from 1; `None` without held-out rows.
         stopped_early: Whether training ended before its last epoch: no better validation loss,
             convergence of EM, or what a callback says.
         seconds: Duration of training, in seconds, all parts of a resumed run together.
@@ -48,6 +49,7 @@ class TrainingResult:
     """
 
     history: dict[str, list[float]]
+    best_epoch: int | None
     stopped_early: bool
     seconds: float
     epoch_seconds: list[float]
@@ -56,12 +58,6 @@ class TrainingResult:
     def epochs(self) -> int:
         """Number of epochs."""
         return max(map(len, self.history.values()), default=0)
-
-    @property
-    def best_epoch(self) -> int | None:
-        """The epoch of the least validation loss, from 1; `None` without held-out rows."""
-        losses = self.history.get("val_loss")
-        return int(np.nanargmin(losses)) + 1 if losses else None
 
 
 def train(
@@ -190,7 +186,13 @@ def train(
         **validation,
         **fit_arguments,
     )
-    return TrainingResult(recorder.logs, recorder.stopped, recorder.total(), recorder.epoch_seconds)
+    return TrainingResult(
+        history=recorder.logs,
+        best_epoch=recorder.best_epoch,
+        stopped_early=recorder.stopped,
+        seconds=recorder.total(),
+        epoch_seconds=recorder.epoch_seconds,
+    )
 
 
 # Data
@@ -355,17 +357,25 @@ class Recorder(keras.callbacks.Callback):
         self.logs: dict[str, list[float]] = {}
         self.epoch_seconds: list[float] = []
         self.stopped = False
+        self.best_epoch: int | None = None
+        self._best = np.inf
         self._before, self._began = 0.0, time.perf_counter()
 
     def get_state(self):
         """Return what a checkpoint keeps."""
-        return {"logs": self.logs, "seconds": self.total(), "epoch_seconds": self.epoch_seconds}
+        return {
+            "logs": self.logs,
+            "seconds": self.total(),
+            "epoch_seconds": self.epoch_seconds,
+            "best": [self.best_epoch, self._best],
+        }
 
     def set_state(self, state):
         """Take back what `get_state` returned."""
         self.logs, self._before = state["logs"], state["seconds"]
         # runs that version 0.1 began have none
         self.epoch_seconds = state.get("epoch_seconds", [])
+        self.best_epoch, self._best = state.get("best", (None, np.inf))
 
     def total(self) -> float:
         """Return the seconds since training began, and those of the runs before."""
@@ -378,6 +388,9 @@ class Recorder(keras.callbacks.Callback):
         self.epoch_seconds.append(time.perf_counter() - self._epoch_began)
         for name, value in (logs or {}).items():
             self.logs.setdefault(name, []).append(float(value))
+        loss = float((logs or {}).get("val_loss", np.inf))
+        if loss < self._best:
+            self.best_epoch, self._best = epoch + 1, loss
 
     def on_train_end(self, logs=None):
         self.stopped = self.model.stop_training

@@ -1,13 +1,15 @@
 """Expectation-maximisation as Keras `fit`: batches add statistics, the epoch ends in an M step."""
 
 import dataclasses
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from genzoo.core.checks import check_number
+from genzoo.classic.em.starts import RowSample
+from genzoo.core.checks import check_int, check_number
 from genzoo.core.engine.fitting import as_callbacks
 from genzoo.core.engine.losses import row_weights
 from genzoo.core.errors import InvalidInputError
@@ -16,6 +18,7 @@ from genzoo.core.maths.random import make_seed
 from genzoo.core.model import GenerativeModel
 
 _FITTED = ("converged_", "n_iter_", "lower_bound_")
+_START_ROWS = 20_000
 
 
 class _Sums:
@@ -33,6 +36,8 @@ class _Sums:
             )
             for name, shape in shapes.items()
         }
+        # what updates within the epoch were made of
+        self.spent: dict[str, float] = {}
 
     def add(self, values: dict[str, tf.Tensor]) -> None:
         for name, variable in self.variables.items():
@@ -85,19 +90,23 @@ class EMModel(GenerativeModel):
     """Base of models fitted by EM.
 
     One epoch is one iteration over all the data, in float64 sums over batches, replicas and
-    workers, so it does not depend on the batch size. A subclass implements `statistic_shapes`,
-    `_expect` and `_maximize`.
+    workers, so it does not depend on the batch size. A subclass implements `_rows_to_start_from`
+    and `_start`, for where EM begins, and `statistic_shapes`, `_expect` and `_maximize`. Stepwise
+    EM, which updates the parameters after each batch, takes `_present_statistics` too.
 
     Args:
+        n_init: Starts of the first `fit`, of which the one of the best likelihood is kept.
         tol: `fit` stops when the mean log-likelihood changes by less, in nats an example.
 
     Attributes:
         converged_: Whether the last `fit` stopped by `tol`.
         n_iter_: Iterations of the last `fit`.
         lower_bound_: Mean log-likelihood before the last M step, nats an example.
+        num_updates_: Updates of stepwise EM so far.
 
     Reference: Dempster, Laird and Rubin, Maximum likelihood from incomplete data via the EM
-    algorithm, 1977.
+    algorithm, 1977. Cappé and Moulines, On-line expectation-maximization algorithm for latent data
+    models, 2009.
     """
 
     traits = dataclasses.replace(GenerativeModel.traits, training="em", context="no")
@@ -109,14 +118,65 @@ class EMModel(GenerativeModel):
     rescales = False
     # the sums of an iteration are no part of the model
     saves_within_epochs = False
+    # the number a of stepwise EM, whose update t = 0, 1, ... has the step size (t + 2)^-a
+    step_exponent: float | None = None
 
-    def __init__(self, event_shape, *, tol: float = 1e-3, **model_arguments: Any):
+    def __init__(self, event_shape, *, n_init: int = 1, tol: float = 1e-3, **model_arguments: Any):
         super().__init__(event_shape, **model_arguments)
+        self.n_init = check_int(n_init, "n_init")
         self.tol = check_number(tol, "tol")
         self.converged_ = False
         self.n_iter_ = 0
         self.lower_bound_ = -np.inf
+        self.num_updates_ = 0
         self._sums: _Sums | None = None
+        # up to 20,000 rows, and a number beside each, while starts may need them
+        self._start_rows: tuple[np.ndarray, np.ndarray] | None = None
+        self._keeps_start_rows = False
+
+    # Where it begins
+
+    def _adapt_parts(self, batches):
+        sample = RowSample(_START_ROWS, self.event_size, 0 if self.seed is None else self.seed)
+        for count, take in self._rows_to_start_from(batches()):
+            sample.offer(count, take)
+        self._start_rows = sample.rows()
+        self._start(0)
+        if not self._keeps_start_rows:
+            self._start_rows = None
+
+    def _rows_to_start_from(
+        self, batches: Iterator[Batch]
+    ) -> Iterator[tuple[int, Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]]]:
+        """Hook: yield of each batch how many rows [D] it has, and a function of the numbers of
+        those wanted that returns them and a number beside each, which `_start` finds again."""
+        raise NotImplementedError
+
+    def _start(self, attempt: int) -> None:
+        """Hook: set the parameters from `_start_rows`, in another way for each attempt."""
+        raise NotImplementedError
+
+    def _fit_from_starts(self, fit: Callable[[], keras.callbacks.History]):
+        """Return the history of the likeliest of `n_init` fits, whose parameters are kept."""
+        best = None
+        self._keeps_start_rows = self.n_init > 1
+        try:
+            for attempt in range(self.n_init):
+                if attempt:
+                    with self.distribute_strategy.scope():
+                        self._start(attempt)
+                history = fit()
+                if best is None or self.lower_bound_ > best[0]["lower_bound_"]:
+                    best = self.fitted_state(), self.get_weights(), history
+        finally:
+            self._keeps_start_rows, self._start_rows = False, None
+        state, weights, history = best
+        if self.n_init > 1:
+            self.set_weights(weights)
+            self.restore_state(state)
+        return history
+
+    # The two steps
 
     def statistic_shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the shapes of the sufficient statistics by name."""
@@ -126,8 +186,8 @@ class EMModel(GenerativeModel):
         self, inputs: Batch, *weight: tf.Tensor
     ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """Hook, in graph: as `_expect`, of a batch as the data set has it."""
-        x = self.law.to_real(self.to_model(inputs["x"]), self.row_noise(make_seed(0), 0))[0]
-        return self._expect(x, *weight)
+        noise = self.row_noise(make_seed(0), 0)
+        return self._expect(self.law.to_real(self.to_model(inputs["x"]), noise)[0], *weight)
 
     def _expect(self, x: tf.Tensor, *weight: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """Hook, in graph: log p(x) [n] and the batch's sums of sufficient statistics.
@@ -148,12 +208,39 @@ class EMModel(GenerativeModel):
                 self._sums = _Sums({**own, **self.statistic_shapes()})
         with self.distribute_strategy.scope():
             self._sums.reset()
+        self._sums.spent = {"count": 0.0, "log_prob": 0.0}
 
     def end_batch(self) -> None:
-        """Hook: what follows a batch within an iteration."""
+        """Update the parameters after a batch, in stepwise EM.
+
+        The running statistics are those that would give the present parameters, so that they
+        need no place of their own.
+        """
+        if self.step_exponent is None:
+            return
+        sums = self._sums.read()
+        if not sums["count"]:
+            return
+        step = (self.num_updates_ + 2) ** -self.step_exponent
+        blended = {
+            name: (1 - step) * value + step * sums[name] / sums["count"]
+            for name, value in self._present_statistics().items()
+        }
+        with self.distribute_strategy.scope():
+            self._sums.reset()
+            self._maximize(blended)
+        self.num_updates_ += 1
+        for name in self._sums.spent:
+            self._sums.spent[name] += float(sums[name])
+
+    def _present_statistics(self) -> dict[str, Any]:
+        """Hook: statistics of one example that leave the parameters as they are."""
+        raise NotImplementedError
 
     def maximize(self) -> float:
         """Update the parameters; return the mean log-likelihood before that, in nats."""
+        if self.step_exponent is not None:
+            return self._sums.spent["log_prob"] / max(self._sums.spent["count"], 1e-300)
         sums = self._sums.read()
         with self.distribute_strategy.scope():
             self._maximize(sums)
@@ -207,12 +294,14 @@ class EMModel(GenerativeModel):
 
     def fitted_state(self):
         own = {name: getattr(self, name) for name in _FITTED}
-        return {**super().fitted_state(), **own}
+        return {**super().fitted_state(), **own, "num_updates_": self.num_updates_}
 
     def restore_state(self, state):
         super().restore_state(state)
         for name in _FITTED:
             setattr(self, name, state[name])
+        # only mixtures of version 0.1 count them
+        self.num_updates_ = state.get("num_updates_", 0)
 
     def _default_optimizer(self):
         return None

@@ -17,7 +17,8 @@ recognition, 1989.
 
 import tensorflow as tf
 
-from genzoo.classic import blocks, stepwise
+from genzoo.classic.hmm import recursions_in_blocks as in_blocks
+from genzoo.classic.hmm import recursions_over_time as over_time
 from genzoo.core.engine.tracing import Compiled
 
 # a step's scaled likelihood below this sends the batch to the recursion in logarithms
@@ -64,28 +65,28 @@ def expectations(start, transition, log_emission, observed, lengths, block=None,
     if weights is not None:
         shares *= tf.cast(weights, shares.dtype)
     emission, log_peak = _scale(log_emission)
-    alpha, scale = stepwise.normalize(start * emission[0])
+    alpha, scale = over_time.normalize(start * emission[0])
 
     def whole():
-        alphas, scales = stepwise.forward(alpha, scale, transition, emission, keep=True)
-        posterior, evidence = stepwise.backward(
+        alphas, scales = over_time.forward(alpha, scale, transition, emission, keep=True)
+        posterior, evidence = over_time.backward(
             transition, emission, alphas, tf.ones_like(alphas[0])
         )
         evidence *= shares[1:, :, None]
         counts = tf.einsum("tbi,tbj->ij", alphas[:-1], evidence)
         return scales, posterior, transition * counts
 
-    scale, posterior, counts = blocks.choose(
+    scale, posterior, counts = in_blocks.choose(
         block,
         tf.shape(emission)[0],
         whole,
-        lambda length: blocks.smooth(alpha, scale, transition, emission, shares, length),
+        lambda length: in_blocks.smooth(alpha, scale, transition, emission, shares, length),
     )
     sound = _sound(scale) & tf.math.is_finite(tf.reduce_sum(posterior) + tf.reduce_sum(counts))
 
     def logarithms():
-        log_alpha, log_scale = stepwise.forward_log(start, transition, log_emission, keep=True)
-        return log_scale, *stepwise.backward_log(transition, log_emission, log_alpha, shares)
+        log_alpha, log_scale = over_time.forward_log(start, transition, log_emission, keep=True)
+        return log_scale, *over_time.backward_log(transition, log_emission, log_alpha, shares)
 
     log_scale, posterior, counts = tf.cond(
         sound, lambda: (tf.math.log(scale) + log_peak, posterior, counts), logarithms
@@ -103,18 +104,18 @@ def viterbi(start, transition, log_emission, observed, lengths, block=None):
     """
     log_emission, valid = _prepare(log_emission, observed, lengths)
     log_transition = tf.math.log(transition)
-    first = stepwise.relative(tf.math.log(start) + log_emission[0])
+    first = over_time.relative(tf.math.log(start) + log_emission[0])
 
     def whole():
-        values = stepwise.best_values(first, log_transition, log_emission, valid)
+        values = over_time.best_values(first, log_transition, log_emission, valid)
         last = tf.argmax(values[-1], axis=-1, output_type=tf.int32)
-        return stepwise.best_path(values, log_transition, last, valid)
+        return over_time.best_path(values, log_transition, last, valid)
 
-    path = blocks.choose(
+    path = in_blocks.choose(
         block,
         tf.shape(log_emission)[0],
         whole,
-        lambda length: blocks.best_path(first, log_transition, log_emission, valid, length),
+        lambda length: in_blocks.best_path(first, log_transition, log_emission, valid, length),
     )
     emitted = tf.gather(log_emission, path, axis=2, batch_dims=2)
     moved = tf.gather_nd(log_transition, tf.stack([path[:-1], path[1:]], axis=-1))
@@ -149,7 +150,7 @@ def state_paths(start, transition, uniform) -> tf.Tensor:
         state = draw(tf.gather(rows, state), uniform[t])
         return t + 1, state, path.write(t, state)
 
-    return tf.transpose(stepwise.loop(lambda t, *_: t < steps, step, [1, first, path])[2].stack())
+    return tf.transpose(over_time.loop(lambda t, *_: t < steps, step, [1, first, path])[2].stack())
 
 
 def _prepare(log_emission, observed, lengths):
@@ -167,16 +168,16 @@ def _total(log_scale, valid):
 def _forward(start, transition, log_emission, keep, block):
     """Return the filtered probabilities, where `keep`, and log p(x_t | x_1, ..., x_t-1) [T, B]."""
     emission, log_peak = _scale(log_emission)
-    first = stepwise.normalize(start * emission[0])
-    alpha, scale = blocks.choose(
+    first = over_time.normalize(start * emission[0])
+    alpha, scale = in_blocks.choose(
         block,
         tf.shape(emission)[0],
-        lambda: stepwise.forward(*first, transition, emission, keep),
-        lambda length: blocks.forward(*first, transition, emission, keep, length),
+        lambda: over_time.forward(*first, transition, emission, keep),
+        lambda length: in_blocks.forward(*first, transition, emission, keep, length),
     )
 
     def logarithms():
-        log_alpha, log_scale = stepwise.forward_log(start, transition, log_emission, keep)
+        log_alpha, log_scale = over_time.forward_log(start, transition, log_emission, keep)
         return tf.exp(log_alpha), log_scale
 
     return tf.cond(_sound(scale), lambda: (alpha, tf.math.log(scale) + log_peak), logarithms)
@@ -184,7 +185,7 @@ def _forward(start, transition, log_emission, keep, block):
 
 def _scale(log_emission):
     """Return emissions relative to each step's likeliest state, and the logarithm of its own."""
-    peak = stepwise.finite_max(log_emission)
+    peak = over_time.finite_max(log_emission)
     return tf.exp(log_emission - peak), peak[..., 0]
 
 

@@ -1,5 +1,9 @@
 """Where EM begins: clusters of some of the rows."""
 
+import warnings
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from genzoo.core.errors import InvalidInputError
@@ -20,28 +24,38 @@ class RowSample:
     def __init__(self, limit: int, width: int, seed: int):
         self._random = np.random.default_rng(seed)
         self._limit = limit
-        self._rows, self._weights = np.empty((0, width)), np.empty(0)
+        self._rows, self._beside = np.empty((0, width)), np.empty(0)
         self._keys = np.empty(0)
 
-    def add(self, rows: np.ndarray, weights: np.ndarray) -> None:
-        """See rows [n, width] with their weights [n]."""
-        keys = self._random.random(len(rows))
+    def offer(
+        self, count: int, take: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+    ) -> None:
+        """Draw from so many further rows.
+
+        Args:
+            count: Number of rows.
+            take: Returns rows [n, width] by their numbers [n], and a number beside each [n].
+        """
+        keys = self._random.random(count)
+        chosen = np.arange(count)
         if len(self._keys) == self._limit:
-            entering = keys < self._keys.max()
-            rows, weights, keys = rows[entering], weights[entering], keys[entering]
-        if not len(keys):
+            chosen = np.flatnonzero(keys < self._keys.max())
+        elif count > self._limit:
+            chosen = np.sort(np.argpartition(keys, self._limit)[: self._limit])
+        if not len(chosen):
             return
+        rows, beside = take(chosen)
         self._rows = np.concatenate([self._rows, rows])
-        self._weights = np.append(self._weights, weights)
-        self._keys = np.append(self._keys, keys)
+        self._beside = np.append(self._beside, beside)
+        self._keys = np.append(self._keys, keys[chosen])
         if len(self._keys) > self._limit:
-            chosen = np.sort(np.argpartition(self._keys, self._limit)[: self._limit])
-            self._rows, self._weights = self._rows[chosen], self._weights[chosen]
-            self._keys = self._keys[chosen]
+            kept = np.sort(np.argpartition(self._keys, self._limit)[: self._limit])
+            self._rows, self._beside = self._rows[kept], self._beside[kept]
+            self._keys = self._keys[kept]
 
     def rows(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the rows in the order of the stream, and their weights."""
-        return self._rows, self._weights
+        """Return the rows in the order of the stream, and the numbers beside them."""
+        return self._rows, self._beside
 
 
 def start_responsibilities(
@@ -57,7 +71,7 @@ def start_responsibilities(
             nearest to each of k rows so drawn; `"random"`, random shares.
         seed: Of the draw.
     """
-    from sklearn.cluster import KMeans, kmeans_plusplus
+    from sklearn.cluster import kmeans_plusplus
     from sklearn.metrics import pairwise_distances_argmin
 
     random = np.random.RandomState(seed % 2**32)
@@ -65,7 +79,7 @@ def start_responsibilities(
         shares = random.uniform(size=(len(rows), k))
         return shares / shares.sum(axis=1, keepdims=True)
     if method == "kmeans":
-        labels = KMeans(k, n_init=1, random_state=random).fit_predict(rows, sample_weight=weights)
+        labels, _ = kmeans(rows, k, random, weights)
     elif method == "k-means++":
         centers, _ = kmeans_plusplus(rows, k, sample_weight=weights, random_state=random)
         labels = pairwise_distances_argmin(rows, centers)
@@ -73,6 +87,27 @@ def start_responsibilities(
         chosen = random.choice(len(rows), k, replace=False, p=weights / weights.sum())
         labels = pairwise_distances_argmin(rows, rows[chosen])
     return np.eye(k)[labels]
+
+
+def kmeans(
+    rows: np.ndarray, k: int, random: Any, weights: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the labels [n] and the centers [k, D] of k-means clusters.
+
+    Args:
+        rows: [n, D], complete.
+        k: Number of clusters.
+        random: scikit-learn's `random_state`.
+        weights: [n]; `None` for ones.
+    """
+    from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
+
+    with warnings.catch_warnings():
+        # fewer distinct rows than clusters
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        fitted = KMeans(k, n_init=1, random_state=random).fit(rows, sample_weight=weights)
+    return fitted.labels_, fitted.cluster_centers_
 
 
 def moments_of_parts(

@@ -1,9 +1,4 @@
-"""The four shapes of a mixture's covariances, by their Cholesky factors.
-
-K components, D features. `difference` is x minus each component's mean, [n, K, D]; `whitened` is
-that times the inverse factor. Sums of whitened statistics stay near the identity, so they lose no
-digits wherever the data lie.
-"""
+"""The four types of covariances of K normals in D dimensions, by their Cholesky factors."""
 
 import numpy as np
 import tensorflow as tf
@@ -21,21 +16,15 @@ class Full:
     moment_shape = factor_shape
 
     @staticmethod
-    def whiten(difference, factor):
-        """Return [n, K, D]."""
-        inverse = _inverse(factor)
-        return tf.einsum("nkd,ked->nke", difference, inverse)
+    def whitening(factor):
+        """Return the inverses of triangular factors, in graph."""
+        identity = tf.eye(tf.shape(factor)[-1], dtype=factor.dtype)
+        return tf.linalg.triangular_solve(factor, tf.broadcast_to(identity, tf.shape(factor)))
 
     @staticmethod
     def log_det(factor, d):
         """Return log |L| of each component, [K] or a scalar."""
         return tf.reduce_sum(tf.math.log(tf.linalg.diag_part(factor)), axis=-1)
-
-    @staticmethod
-    def moments(responsibility, whitened):
-        """Return the sums of r y y^T."""
-        weighted = responsibility[:, :, None] * whitened
-        return tf.einsum("nkd,nke->kde", weighted, whitened)
 
     @staticmethod
     def color(noise, component, factor, k):
@@ -113,15 +102,6 @@ class Tied(Full):
     moment_shape = factor_shape
 
     @staticmethod
-    def whiten(difference, factor):
-        return tf.einsum("nkd,ed->nke", difference, _inverse(factor))
-
-    @staticmethod
-    def moments(responsibility, whitened):
-        weighted = responsibility[:, :, None] * whitened
-        return tf.einsum("nkd,nke->de", weighted, whitened)
-
-    @staticmethod
     def color(noise, component, factor, k):
         return tf.matmul(noise, factor, transpose_b=True)
 
@@ -155,16 +135,12 @@ class Diagonal:
         return (k, d)
 
     @staticmethod
-    def whiten(difference, factor):
-        return difference / factor
+    def whitening(factor):
+        return 1.0 / factor
 
     @staticmethod
     def log_det(factor, d):
         return tf.reduce_sum(tf.math.log(factor), axis=-1)
-
-    @staticmethod
-    def moments(responsibility, whitened):
-        return tf.einsum("nk,nkd->kd", responsibility, tf.square(whitened))
 
     @staticmethod
     def color(noise, component, factor, k):
@@ -217,10 +193,6 @@ class Spherical(Diagonal):
         return (k,)
 
     @staticmethod
-    def whiten(difference, factor):
-        return difference / factor[:, None]
-
-    @staticmethod
     def log_det(factor, d):
         return d * tf.math.log(factor)
 
@@ -256,11 +228,6 @@ class Spherical(Diagonal):
 
 
 COVARIANCES = {"full": Full, "tied": Tied, "diag": Diagonal, "spherical": Spherical}
-
-
-def _inverse(factor: tf.Tensor) -> tf.Tensor:
-    identity = tf.eye(tf.shape(factor)[-1], dtype=factor.dtype)
-    return tf.linalg.triangular_solve(factor, tf.broadcast_to(identity, tf.shape(factor)))
 
 
 def _refuse_singular():

@@ -1,14 +1,14 @@
 """GaussianMixture: a mixture of normals, by EM."""
 
-import math
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from genzoo.classic.mixture import NormalMixture
-from genzoo.classic.search import ComponentSearch, search_components
-from genzoo.classic.sklearn_mixtures import (
+from genzoo.classic.em.information import information_criteria
+from genzoo.classic.mixtures.component_search import ComponentSearch, search_components
+from genzoo.classic.mixtures.normal_mixture import NormalMixture
+from genzoo.classic.mixtures.sklearn_estimators import (
     check_estimator,
     copy_fit,
     make_estimator,
@@ -48,8 +48,7 @@ class GaussianMixture(NormalMixture):
     Attributes:
         weights_: [K]. means_: [K, D].
         covariances_: [K, D, D], [D, D], [K, D] or [K] by `covariance_type`.
-        converged_, n_iter_, lower_bound_: Of the best start; see `EMModel`.
-        num_updates_: Updates of stepwise EM so far.
+        converged_, n_iter_, lower_bound_, num_updates_: Of the best start; see `EMModel`.
 
     Example:
 
@@ -79,11 +78,10 @@ class GaussianMixture(NormalMixture):
         if self.step_exponent is not None:
             self.shuffles, self.default_steps_per_execution = True, 1
         k, d = self.num_components, self.event_size
-        factor_shape = self._covariance.factor_shape(k, d)
+        factor_shape = self.law.covariance.factor_shape(k, d)
         self.weights_init = _check_start(weights_init, (k,), "weights_init")
         self.means_init = _check_start(means_init, (k, d), "means_init")
         self.covariances_init = _check_start(covariances_init, factor_shape, "covariances_init")
-        self.num_updates_ = 0
 
     # Training
 
@@ -109,49 +107,13 @@ class GaussianMixture(NormalMixture):
     def _update(self, counts, means, covariances):
         self._set_parameters(counts / counts.sum(), means, covariances)
 
-    def reset_statistics(self):
-        super().reset_statistics()
-        self._seen = {"count": 0.0, "log_prob": 0.0}
-
-    def end_batch(self):
-        """Update the parameters after a batch, in stepwise EM.
-
-        The running statistics are those that would give the present parameters, so that they
-        need no place of their own.
-        """
-        if self.step_exponent is None:
-            return
-        sums = self._sums.read()
-        if not sums["count"]:
-            return
-        with self.distribute_strategy.scope():
-            self._sums.reset()
-            self._blend(sums, (self.num_updates_ + 2) ** -self.step_exponent)
-        self.num_updates_ += 1
-        for name in self._seen:
-            self._seen[name] += float(sums[name])
-
-    def _blend(self, sums, step) -> None:
-        whitening, weights = np.array(self._whitening, np.float64), np.array(self._weights)
-        own = self._covariance.own_moments(whitening, weights, self.reg_covar, self.event_size)
-        present = {"counts": weights, "sums": 0.0, "moments": own}
-        blended = {
-            name: (1 - step) * value + step * sums[name] / sums["count"]
-            for name, value in present.items()
-        }
-        self._maximize(blended)
-
-    def maximize(self):
-        if self.step_exponent is None:
-            return super().maximize()
-        return self._seen["log_prob"] / max(self._seen["count"], 1e-300)
-
-    def fitted_state(self):
-        return {**super().fitted_state(), "num_updates_": self.num_updates_}
-
-    def restore_state(self, state):
-        super().restore_state(state)
-        self.num_updates_ = state["num_updates_"]
+    def _present_statistics(self):
+        whitening, weights = (
+            np.array(self.law.whitening, np.float64),
+            np.array(self.law.mixing_weights),
+        )
+        own = self.law.covariance.own_moments(whitening, weights, self.reg_covar, self.event_size)
+        return {"counts": weights, "sums": 0.0, "moments": own}
 
     # scikit-learn
 
@@ -218,17 +180,11 @@ class GaussianMixture(NormalMixture):
         Args:
             x: Rows, complete or not.
             **arguments: As in `log_prob`.
-
-        Reference: Schwarz, Estimating the dimension of a model, 1978. Akaike, A new look at the
-        statistical model identification, 1974.
         """
         log_prob = self.log_prob(x, **arguments)
-        total, p = float(log_prob.sum(dtype=np.float64)), self._num_parameters()
-        return {
-            "bic": p * math.log(len(log_prob)) - 2 * total,
-            "aic": 2 * p - 2 * total,
-            "score": total / len(log_prob),
-        }
+        total, count = float(log_prob.sum(dtype=np.float64)), len(log_prob)
+        criteria = information_criteria(total, self._num_parameters(), count)
+        return {**criteria, "score": total / count}
 
     @classmethod
     def search(
@@ -279,7 +235,7 @@ class GaussianMixture(NormalMixture):
 
     def _num_parameters(self) -> int:
         k, d = self.num_components, self.event_size
-        return k - 1 + k * d + self._covariance.num_parameters(k, d)
+        return k - 1 + k * d + self.law.covariance.num_parameters(k, d)
 
 
 def _check_exponent(value: Any) -> float | None:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from genzoo.classic.gaussians.missing_values import factor_patterns
 from genzoo.core.checks import check_int, check_seed
 from genzoo.core.maths.random import generator
 
@@ -64,7 +65,7 @@ class ConditionalMixture:
         log_joint = np.empty((len(rows), num_components))
         self._blocks = []
         for members, patterns, own in _blocks(missing, num_components):
-            columns, root, log_det = _roots(precision, patterns)
+            columns, root, log_det = _roots(whitening, patterns)
             block = _Block(members, own, columns, root)
             difference = np.swapaxes(self.component_means[members] - means, 0, 1)  # [K, b, D]
             slope = np.swapaxes(difference @ precision, 0, 1)  # [b, K, D]
@@ -152,16 +153,14 @@ def _blocks(missing: np.ndarray, k: int) -> Iterator[tuple[np.ndarray, np.ndarra
         yield rows, patterns[own], index
 
 
-def _roots(precision, patterns) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _roots(whitening, patterns) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the columns missing and factors of their covariances, as in `_Block`.
 
     Beside them half the log-determinant of the precision of what is missing, [P, K].
     """
-    most = patterns.sum(axis=1).max()
-    columns = np.argsort(~patterns, axis=1, kind="stable")[:, :most]  # [P, m]
-    valid = np.take_along_axis(patterns, columns, axis=1)
-    both = (valid[:, :, None] & valid[:, None])[:, None]  # [P, 1, m, m]
-    own = np.swapaxes(precision[:, columns[:, :, None], columns[:, None]], 0, 1)
-    factor = np.linalg.cholesky(np.where(both, own, np.eye(most)))
-    log_det = np.log(np.einsum("pkii->pki", factor)).sum(axis=2)
-    return columns, np.where(both, np.swapaxes(np.linalg.inv(factor), 2, 3), 0.0), log_det
+    most = max(int(patterns.sum(axis=1).max()), 1)
+    columns, _, factor, log_det = (
+        value.numpy() for value in factor_patterns(whitening, patterns.astype(np.int32), most)
+    )
+    valid = np.take_along_axis(patterns, columns, axis=1)[:, None, :, None]  # [P, 1, m, 1]
+    return columns, np.where(valid, np.swapaxes(np.linalg.inv(factor), 2, 3), 0.0), log_det

@@ -10,7 +10,7 @@ associative form, of which this is one level).
 
 import tensorflow as tf
 
-from genzoo.classic import stepwise
+from genzoo.classic.hmm import recursions_over_time as over_time
 
 _LENGTH = 512
 _LEAST_STEPS = 8 * _LENGTH
@@ -30,7 +30,7 @@ def choose(block, steps, whole, in_blocks):
 
 
 def forward(alpha, scale, transition, emission, keep, length):
-    """Return what `stepwise.forward` does."""
+    """Return what `over_time.forward` does."""
     emission_blocks = _cut(emission, length, 1.0)
     matrices = _matrices(transition, emission_blocks, emission)
     alphas, scales = _forward(alpha, transition, emission_blocks, emission, matrices, keep)
@@ -47,7 +47,7 @@ def smooth(alpha, scale, transition, emission, shares, length):
     matrices = _matrices(transition, emission_blocks, emission)
     alphas, scales = _forward(alpha, transition, emission_blocks, emission, matrices, keep=True)
     betas = _enter_back(matrices)
-    posteriors, evidences = stepwise.backward(
+    posteriors, evidences = over_time.backward(
         transition, emission_blocks, alphas, tf.reshape(betas, tf.shape(alphas[0]))
     )
     inside = _cut(shares, length, 0.0)[1:, :, None]
@@ -68,11 +68,11 @@ def best_path(value, log_transition, log_emission, valid, length):
 
     def enter(t, value, values):
         after = tf.reduce_max(value[:, :, None] + ways[t], axis=1)
-        return t + 1, stepwise.relative(after), values.write(t, value)
+        return t + 1, over_time.relative(after), values.write(t, value)
 
     count = tf.shape(ways)[0]
     values = tf.TensorArray(value.dtype, count, element_shape=ways.shape[1:3])
-    _, value, values = stepwise.loop(lambda t, *_: t < count, enter, [0, value, values])
+    _, value, values = over_time.loop(lambda t, *_: t < count, enter, [0, value, values])
     entries = values.stack()
 
     def leave(t, state, states):
@@ -82,10 +82,10 @@ def best_path(value, log_transition, log_emission, valid, length):
 
     state = tf.argmax(value, axis=-1, output_type=tf.int32)
     states = tf.TensorArray(tf.int32, count, element_shape=ways.shape[1:2])
-    _, first, states = stepwise.loop(lambda t, *_: t >= 0, leave, [count - 1, state, states])
+    _, first, states = over_time.loop(lambda t, *_: t >= 0, leave, [count - 1, state, states])
     entry = tf.reshape(entries, tf.shape(blocks[0]))
-    values = stepwise.best_values(entry, log_transition, blocks, inside)
-    path = stepwise.best_path(values, log_transition, tf.reshape(states.stack(), [-1]), inside)
+    values = over_time.best_values(entry, log_transition, blocks, inside)
+    path = over_time.best_path(values, log_transition, tf.reshape(states.stack(), [-1]), inside)
     return tf.concat([first[None], _join(path[1:], log_emission)], axis=0)
 
 
@@ -125,35 +125,35 @@ def _matrices(transition, blocks, like):
 
     def step(t, matrix, log_scale):
         moved = tf.matmul(tf.reshape(matrix, [-1, states]), transition)
-        matrix, scale = stepwise.normalize(
+        matrix, scale = over_time.normalize(
             tf.reshape(moved, [-1, states, states]) * blocks[t][:, None, :]
         )
         return t + 1, matrix, log_scale + tf.cast(tf.math.log(scale), tf.float64)
 
     matrix = tf.eye(states, batch_shape=[rows], dtype=blocks.dtype)
     log_scale = tf.zeros([rows, states], tf.float64)
-    _, matrix, log_scale = stepwise.loop(lambda t, *_: t < steps, step, [1, matrix, log_scale])
+    _, matrix, log_scale = over_time.loop(lambda t, *_: t < steps, step, [1, matrix, log_scale])
     # only what a row has more than the others matters
-    log_scale = tf.cast(stepwise.relative(log_scale), blocks.dtype)
+    log_scale = tf.cast(over_time.relative(log_scale), blocks.dtype)
     return tf.reshape(
         tf.math.log(matrix) + log_scale[:, :, None], [-1, tf.shape(like)[1], states, states]
     )
 
 
 def _forward(alpha, transition, blocks, like, matrices, keep):
-    """Return `stepwise.forward` of all blocks; the first row is what enters each."""
+    """Return `over_time.forward` of all blocks; the first row is what enters each."""
     count = tf.shape(matrices)[0]
 
     def enter(t, log_alpha, entries):
-        after = stepwise.log_sum(log_alpha[:, :, None] + matrices[t], axis=1)
-        after -= stepwise.finite(stepwise.log_sum(after, axis=-1))[:, None]
+        after = over_time.log_sum(log_alpha[:, :, None] + matrices[t], axis=1)
+        after -= over_time.finite(over_time.log_sum(after, axis=-1))[:, None]
         return t + 1, after, entries.write(t, log_alpha)
 
     entries = tf.TensorArray(alpha.dtype, count, element_shape=matrices.shape[1:3])
     begin = [0, tf.math.log(alpha), entries]
-    entries = stepwise.loop(lambda t, *_: t < count, enter, begin)[2].stack()
+    entries = over_time.loop(lambda t, *_: t < count, enter, begin)[2].stack()
     entries = tf.exp(tf.reshape(entries, tf.shape(blocks[0])))
-    return stepwise.forward(entries, tf.ones_like(entries[:, 0]), transition, blocks, keep)
+    return over_time.forward(entries, tf.ones_like(entries[:, 0]), transition, blocks, keep)
 
 
 def _enter_back(matrices):
@@ -161,12 +161,12 @@ def _enter_back(matrices):
     count = tf.shape(matrices)[0]
 
     def enter(t, log_beta, entries):
-        before = stepwise.log_sum(matrices[t] + log_beta[:, None, :], axis=-1)
-        return t - 1, stepwise.relative(before), entries.write(t, log_beta)
+        before = over_time.log_sum(matrices[t] + log_beta[:, None, :], axis=-1)
+        return t - 1, over_time.relative(before), entries.write(t, log_beta)
 
     entries = tf.TensorArray(matrices.dtype, count, element_shape=matrices.shape[1:3])
     begin = [count - 1, tf.zeros_like(matrices[0, :, :, 0]), entries]
-    return tf.exp(stepwise.loop(lambda t, *_: t >= 0, enter, begin)[2].stack())
+    return tf.exp(over_time.loop(lambda t, *_: t >= 0, enter, begin)[2].stack())
 
 
 def _ways(log_transition, blocks, inside, like):
@@ -177,9 +177,9 @@ def _ways(log_transition, blocks, inside, like):
     def step(t, ways):
         best = tf.reduce_max(ways[:, :, :, None] + log_transition, axis=2)
         best += blocks[t][:, None, :]
-        best -= stepwise.finite_max(best, axis=[1, 2])
+        best -= over_time.finite_max(best, axis=[1, 2])
         return t + 1, tf.where(inside[t][:, None, None], best, ways)
 
     ways = tf.math.log(tf.eye(states, batch_shape=[rows], dtype=blocks.dtype))
-    _, ways = stepwise.loop(lambda t, *_: t < steps, step, [1, ways])
+    _, ways = over_time.loop(lambda t, *_: t < steps, step, [1, ways])
     return tf.reshape(ways, [-1, tf.shape(like)[1], states, states])

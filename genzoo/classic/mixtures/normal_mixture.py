@@ -1,60 +1,25 @@
 """NormalMixture: what mixtures of normals share, however they are fitted."""
 
 import dataclasses
-import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from genzoo.classic.conditional import ConditionalMixture
-from genzoo.classic.covariance import COVARIANCES
-from genzoo.classic.em import EMModel
-from genzoo.classic.normals import Normals
-from genzoo.classic.starts import (
+from genzoo.classic.em.em_model import EMModel
+from genzoo.classic.em.starts import (
     STARTS,
-    RowSample,
     fill_missing,
     moments_of_parts,
     start_responsibilities,
 )
+from genzoo.classic.gaussians.conditional_mixture import ConditionalMixture
+from genzoo.classic.gaussians.covariances import COVARIANCES
+from genzoo.classic.mixtures.mixture_law import MixtureLaw
 from genzoo.core.checks import check_choice, check_int, check_number
 from genzoo.core.errors import InvalidInputError
 from genzoo.core.inputs.batches import check_batch_size
-from genzoo.core.law import Law
-from genzoo.core.lazy import tfp
 from genzoo.core.maths.random import make_seed
-
-_START_ROWS = 20_000
-
-
-class MixtureLaw(Law):
-    """The law of a mixture, whose parameters are weights of its model.
-
-    Args:
-        event_shape: Shape of one example.
-        log_density: Returns log p(x) of real x, [n].
-        draw: Returns n draws, of n, the temperature and the seed.
-    """
-
-    def __init__(
-        self,
-        event_shape: tuple[int, ...],
-        log_density: Callable[[tf.Tensor], tf.Tensor],
-        draw: Callable[..., tf.Tensor],
-        **layer_arguments: Any,
-    ):
-        super().__init__(event_shape, **layer_arguments)
-        self._log_density, self._draw = log_density, draw
-        self.built = True
-
-    def log_weight(self, prepared, context, noise):
-        real, log_weight = self.to_real(prepared, noise)
-        return self._log_density(real) + log_weight
-
-    def sample(self, n, context=None, *, temperature=1.0, seed):
-        return self._draw(n, temperature, seed)
 
 
 class NormalMixture(EMModel):
@@ -83,7 +48,7 @@ class NormalMixture(EMModel):
         tol: float = 1e-3,
         **model_arguments: Any,
     ):
-        super().__init__(event_shape, tol=tol, **model_arguments)
+        super().__init__(event_shape, n_init=n_init, tol=tol, **model_arguments)
         if self.context_size:
             raise InvalidInputError(
                 f"Expected no context: {type(self).__name__} is unconditional. Received: "
@@ -93,20 +58,14 @@ class NormalMixture(EMModel):
         self.num_components = check_int(num_components, "num_components")
         self.covariance_type = check_choice(covariance_type, COVARIANCES, "covariance_type")
         self.init = check_choice(init, STARTS, "init")
-        self.n_init = check_int(n_init, "n_init")
         self.reg_covar = check_number(reg_covar, "reg_covar")
-        self._covariance = COVARIANCES[covariance_type]
-        k, d = self.num_components, self.event_size
-        factor_shape = self._covariance.factor_shape(k, d)
-        self._weights = self._parameter("weights", (k,), "float64")
-        self._means = self._parameter("means", (k, d), "float64")
-        self._covariances = self._parameter("covariances", factor_shape, "float64")
-        self._whitening = self._parameter("whitening", factor_shape)
         self.law = MixtureLaw(
-            self.event_shape, self._log_density, self._draw_rows, dtype=self.dtype_policy
+            self.event_shape,
+            num_components=self.num_components,
+            covariance_type=self.covariance_type,
+            dtype=self.dtype_policy,
         )
         self.built = True
-        self._start_rows: tuple[np.ndarray, np.ndarray] | None = None
 
     def _parameter(self, name, shape, dtype=None):
         return self.add_weight(
@@ -118,17 +77,17 @@ class NormalMixture(EMModel):
     @property
     def weights_(self) -> np.ndarray:
         self._check_fitted("weights_")
-        return np.array(self._weights)
+        return np.array(self.law.mixing_weights)
 
     @property
     def means_(self) -> np.ndarray:
         self._check_fitted("means_")
-        return np.array(self._means) + self._offset()
+        return np.array(self.law.means) + self._offset()
 
     @property
     def covariances_(self) -> np.ndarray:
         self._check_fitted("covariances_")
-        return np.array(self._covariances)
+        return np.array(self.law.covariances)
 
     def _offset(self) -> np.ndarray:
         """Return what data have beyond the model's own numbers, [D]."""
@@ -146,20 +105,11 @@ class NormalMixture(EMModel):
         Raises:
             InvalidInputError: For parameters that are not those of a mixture.
         """
-        weights, means, covariances = (
-            np.asarray(value, np.float64) for value in (weights, means, covariances)
-        )
-        factor = self._covariance.to_factor(covariances)
-        whitening = self._covariance.invert(factor).astype(self.dtype)
-        if not all(np.isfinite(value).all() for value in (weights, means, whitening)):
+        if not self.law.assign(weights, means, covariances):
             raise InvalidInputError(
                 "Expected finite parameters. Received: an overflow in the M step. "
                 "Standardise the data, or increase reg_covar."
             )
-        self._weights.assign(weights)
-        self._means.assign(means)
-        self._covariances.assign(covariances)
-        self._whitening.assign(whitening)
 
     # Training
 
@@ -187,38 +137,24 @@ class NormalMixture(EMModel):
         batch_size = check_batch_size(arguments.get("batch_size"), self.default_batch_size)
         # what can be read once serves all attempts
         data = self.inputs.read(x, context, batch_size, arguments.get("steps_per_epoch"), **weights)
-        best = None
         try:
-            for attempt in range(self.n_init):
-                if attempt:
-                    with self.distribute_strategy.scope():
-                        self._start(attempt)
-                history = super().fit(data, **arguments)
-                if best is None or self.lower_bound_ > best[0]["lower_bound_"]:
-                    best = self.fitted_state(), self.get_weights(), history
+            return self._fit_from_starts(lambda: super(NormalMixture, self).fit(data, **arguments))
         finally:
-            self._start_rows = None
             data.close()
-        state, weights, history = best
-        if self.n_init > 1:
-            self.set_weights(weights)
-            self.restore_state(state)
-        return history
 
-    def _adapt_parts(self, batches):
-        sample = RowSample(_START_ROWS, self.event_size, self._start_seed())
+    def _rows_to_start_from(self, batches):
         first_row = 0
-        for batch in batches():
+        for batch in batches:
             noise = self.row_noise(make_seed(0), first_row)
             x, _ = self.law.to_real(tf.convert_to_tensor(batch["x"]), noise)
-            rows = x.numpy().reshape(len(x), -1).astype(np.float64)
-            sample.add(rows, batch.get("sample_weight", np.ones(len(rows))))
+            rows = x.numpy().reshape(len(x), -1)
+            weights = batch.get("sample_weight", np.ones(len(rows)))
             first_row += len(rows)
-        self._start_rows = sample.rows()
-        self._start(0)
+            yield len(rows), lambda chosen, rows=rows, weights=weights: (
+                rows[chosen], weights[chosen]
+            )  # fmt: skip
 
-    def _start(self, attempt: int) -> None:
-        """Begin from the rows seen by `adapt`."""
+    def _start(self, attempt):
         rows, weights = self._start_rows
         k = self.num_components
         if np.count_nonzero(weights) < k:
@@ -227,10 +163,9 @@ class NormalMixture(EMModel):
                 f"Received: {len(rows)} rows. Use fewer components."
             )
         rows = fill_missing(rows)
-        seed = self._start_seed() + attempt
-        shares = start_responsibilities(rows, weights, k, self.init, seed)
+        shares = start_responsibilities(rows, weights, k, self.init, (self.seed or 0) + attempt)
         counts, means, scatter = moments_of_parts(rows, weights[:, None] * shares)
-        covariances = self._covariance.from_scatter(scatter, counts, self.reg_covar)
+        covariances = self.law.covariance.from_scatter(scatter, counts, self.reg_covar)
         self._begin(counts, means, covariances)
 
     def _begin(self, counts, means, covariances) -> None:
@@ -241,100 +176,45 @@ class NormalMixture(EMModel):
         """Hook: set the parameters from the counts [K], means and covariances of parts."""
         raise NotImplementedError
 
-    def _start_seed(self) -> int:
-        return 0 if self.seed is None else self.seed
-
     def _maximize(self, statistics):
         counts = statistics["counts"] + 10 * np.finfo(np.float64).eps
         # the normals of the E step: what was rounded to its float type
-        factor = self._covariance.invert(np.array(self._whitening, np.float64))
+        factor = self.law.covariance.invert(np.array(self.law.whitening, np.float64))
         shift = statistics["sums"] / counts[:, None]
-        means = np.array(self._means) + self._covariance.to_shift(shift, factor)
-        covariances = self._covariance.update(
+        means = np.array(self.law.means) + self.law.covariance.to_shift(shift, factor)
+        covariances = self.law.covariance.update(
             statistics["moments"], shift, counts, factor, self.reg_covar
         )
         self._update(counts, means, covariances)
 
     # In graph
 
-    def _normals(self, log_weights: tf.Tensor) -> tuple[Normals, tf.Tensor]:
-        """Return the components and the centre that rows are taken from."""
-        means = tf.convert_to_tensor(self._means)
-        whitening = tf.convert_to_tensor(self._whitening)
-        center = tf.linalg.matvec(means, tf.convert_to_tensor(self._weights), transpose_a=True)
-        center = tf.cast(center, self.float_dtype)
-        wide = tf.cast(whitening, tf.float64)
-        # the inverse factor's, where the method is written for the factor
-        log_scale = log_weights + self._covariance.log_det(wide, self.event_size)
-        log_scale -= 0.5 * self.event_size * math.log(2 * math.pi)
-        normals = Normals(
-            self.covariance_type,
-            tf.cast(means - tf.cast(center, tf.float64), self.float_dtype),
-            whitening,
-            tf.cast(log_scale, self.float_dtype),
-            has_missing=self.data_spec is None or not self.data_spec.is_integer,
-        )
-        return normals, center
-
     def _expected_log_weights(self) -> tf.Tensor:
         """Hook, in graph: what the E step adds to the log-densities, [K]."""
-        return tf.math.log(tf.convert_to_tensor(self._weights))
-
-    def _rows(self, x, center):
-        return tf.reshape(x, [-1, self.event_size]) - center
-
-    def _log_density(self, x):
-        normals, center = self._normals(tf.math.log(tf.convert_to_tensor(self._weights)))
-        return tf.reduce_logsumexp(normals.log_joint(self._rows(x, center)), axis=1)
+        return tf.math.log(tf.convert_to_tensor(self.law.mixing_weights))
 
     def _log_posterior(self, x):
         """Return the log of the posterior of the components, up to a constant a row, [n, K]."""
-        normals, center = self._normals(self._expected_log_weights())
-        return normals.log_joint(self._rows(x, center))
+        return self.law.normals(self._expected_log_weights()).log_joint(self.law.rows(x))
 
     def statistic_shapes(self):
         k, d = self.num_components, self.event_size
-        moments = self._covariance.moment_shape(k, d)
+        moments = self.law.covariance.moment_shape(k, d)
         return {"counts": (k,), "sums": (k, d), "moments": moments, "entropy": ()}
 
     def _expect(self, x, weight=None):
-        normals, center = self._normals(self._expected_log_weights())
-        return normals.expect(self._rows(x, center), weight)
-
-    def _draw_rows(self, n, temperature, seed):
-        component_seed, noise_seed = tf.unstack(tf.random.split(seed))
-        component = tf.random.stateless_categorical(
-            tf.math.log(self._weights)[None], n, component_seed, dtype=tf.int32
-        )[0]
-        noise = tf.random.stateless_normal([n, self.event_size], noise_seed, dtype=self.float_dtype)
-        colored = self._covariance.color(noise, component, self._factor(), self.num_components)
-        means = tf.cast(self._means, self.float_dtype)
-        x = tf.gather(means, component) + temperature * colored
-        return tf.reshape(x, [n, *self.event_shape])
-
-    def _factor(self) -> tf.Tensor:
-        """Return the Cholesky factors of the covariances, in graph."""
-        covariances = tf.convert_to_tensor(self._covariances)
-        root = tf.linalg.cholesky if self.covariance_type in ("full", "tied") else tf.sqrt
-        return tf.cast(root(covariances), self.float_dtype)
+        rows = self.law.rows(x)
+        weight = tf.ones(tf.shape(rows)[:1], rows.dtype) if weight is None else weight
+        components = self.law.normals(self._expected_log_weights())
+        log_prob, sums = components.expect(rows, weight[:, None])
+        return log_prob[:, 0], sums
 
     def distribution(self, context=None):
         """Return the `tfd.MixtureSameFamily` over flattened data, [D].
 
         It has the parameters of the moment: one that is kept does not follow further training.
         """
-        tfd = tfp.distributions
-        k, d = self.num_components, self.event_size
-        means = self._means + (0.0 if self.data_spec is None else self._offset())
-        means, factor = tf.cast(means, self.float_dtype), self._factor()
-        if self.covariance_type in ("full", "tied"):
-            factor = tf.broadcast_to(factor, [k, d, d])
-            components = tfd.MultivariateNormalTriL(means, factor)
-        else:
-            scale = factor[:, None] if self.covariance_type == "spherical" else factor
-            components = tfd.MultivariateNormalDiag(means, tf.broadcast_to(scale, [k, d]))
-        weights = tf.cast(self._weights, self.float_dtype)
-        return tfd.MixtureSameFamily(tfd.Categorical(probs=weights), components)
+        return self.law.flat_distribution(0.0 if self.data_spec is None else self._offset())
 
     # Outside
 
@@ -373,7 +253,7 @@ class NormalMixture(EMModel):
         """
         data, _ = self._read_rows("condition", x, None, None)
         k, d = self.num_components, self.event_size
-        covariances = self._covariance.to_full(np.array(self._covariances), k, d)
+        covariances = self.law.covariance.to_full(np.array(self.law.covariances), k, d)
         return ConditionalMixture(
             data.rows["x"], self.weights_, self.means_, covariances, self.sample_dtype
         )

@@ -12,14 +12,14 @@ import math
 
 import tensorflow as tf
 
-from genzoo.classic.posterior import posterior
+from genzoo.classic.gaussians.responsibilities import posterior
 
 _VALUES_AT_A_TIME = 2**22
 _MOST_ROWS = 4096
 
 
 def marginal_blocks(x, weight, means, whitening, log_scale):
-    """Return log p(x, k) [n, K] and no sums, or for a weight log p(x) [n] and the sums.
+    """Return log p(x, k) [n, K] and no sums, or for a weight log p(x) [n, G] and the sums.
 
     Rows are taken in order of their pattern of missing values, the fullest first, a block at a
     time: a pattern's projections are made once in a block, and the intermediate values of a block
@@ -27,7 +27,7 @@ def marginal_blocks(x, weight, means, whitening, log_scale):
 
     Args:
         x: [n, D], centred, NaN where missing.
-        weight: Of each row [n], or `None`.
+        weight: Of each row for each mixture [n, G], or `None`.
         means: W m, [K, D].
         whitening: W, [K, D, D], or [D, D] of all components.
         log_scale: As in `Normals`, [K].
@@ -102,7 +102,7 @@ def marginal_blocks(x, weight, means, whitening, log_scale):
         dtype,
         (rows + block - 1) // block,
         infer_shape=False,
-        element_shape=[None, k] if weight is None else [None],
+        element_shape=[None, k if weight is None else weight.shape[1]],
     )
     _, results, totals = tf.while_loop(
         lambda start, *_: start < rows,
@@ -114,12 +114,30 @@ def marginal_blocks(x, weight, means, whitening, log_scale):
 
 
 def _spans(whitening, patterns, most):
-    """Return orthonormal bases of the spans of each pattern's columns of W, [P, K, most, D].
+    """Return orthonormal bases of the spans of each pattern's columns of W, [P, K, m, D].
 
     Patterns with fewer missing values have rows of zeros. Beside them, half the log-determinant
-    of V^T V, [P, K]. In float64: V^T V has the square of the condition of V.
+    of V^T V, [P, K].
     """
-    most = tf.maximum(most, 1)
+    _, chosen, factor, log_det = factor_patterns(whitening, patterns, tf.maximum(most, 1))
+    return tf.linalg.triangular_solve(factor, chosen), log_det
+
+
+def factor_patterns(whitening, patterns, most):
+    """Return what patterns of missing values make of normals, in float64: V^T V has the square of
+    the condition of V.
+
+    Args:
+        whitening: W, [K, D, D].
+        patterns: 1 where a value is missing, 0 elsewhere, [P, D].
+        most: Most missing values of a pattern, m, at least 1.
+
+    Returns:
+        The columns of each pattern [P, m], those that are missing before any others; V^T
+        [P, K, m, D], rows of zeros in place of the others; the Cholesky factor of V^T V, which is
+        the precision of the missing values given the others [P, K, m, m], 1 in place of the others;
+        half the log-determinant of it [P, K].
+    """
     columns = tf.argsort(patterns, direction="DESCENDING", stable=True)[:, :most]
     valid = tf.cast(tf.gather(patterns, columns, batch_dims=1), tf.float64)  # [P, m]
     by_column = tf.transpose(tf.cast(whitening, tf.float64), [2, 0, 1])
@@ -128,4 +146,4 @@ def _spans(whitening, patterns, most):
     gram = tf.matmul(chosen, chosen, transpose_b=True) + tf.linalg.diag(1 - valid)[:, None]
     factor = tf.linalg.cholesky(gram)
     log_det = tf.reduce_sum(tf.math.log(tf.linalg.diag_part(factor)), axis=-1)
-    return tf.linalg.triangular_solve(factor, chosen), log_det
+    return columns, chosen, factor, log_det

@@ -1,9 +1,10 @@
-"""Sequences at the door: lists, padded arrays, concatenated arrays and streams, as padded batches.
+"""Sequences from outside: lists, padded arrays, concatenated arrays and streams, as padded batches.
 
 A batch is a dict of `x` [b, T, *event_shape], `lengths` [b] and `mask`, true where a step was
 observed, [b, T], or, where steps may lack single values, [b, T, *event_shape].
 """
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,14 +13,23 @@ import tensorflow as tf
 
 from genzoo.core.checks import check_array, check_numeric, check_share
 from genzoo.core.errors import InvalidInputError
-from genzoo.core.inputs.batches import ArrayData, Batch, StreamData, check_weights
+from genzoo.core.inputs.batches import (
+    ArrayData,
+    Batch,
+    StreamData,
+    check_class_weight,
+    check_weights,
+)
 from genzoo.core.inputs.passes import epochs
+from genzoo.core.inputs.schema import Schema
+from genzoo.core.inputs.sources import is_stream
 from genzoo.core.maths.random import uniform_rows
 
 _VALUES_A_BATCH = 2**23
 _STEPS_A_BATCH = 2**17
 _CACHED_BYTES = 2**28
 _FEW_STEPS = 2**15
+_READ_AT_A_TIME = 4096
 _PARTS = ("x", "lengths", "mask")
 WEIGHT = "sample_weight"
 
@@ -258,7 +268,7 @@ class SequenceStream(StreamData):
         )
 
     def _sequences(self, batch):
-        data = door(
+        data = check_sequences(
             batch["x"], self._event_shape, batch["lengths"], batch["mask"], counts=self._counts
         )
         if WEIGHT in batch:
@@ -308,6 +318,63 @@ class SequenceStream(StreamData):
         }
 
 
+@dataclasses.dataclass(frozen=True)
+class SequenceSchema(Schema):
+    """Sequences of any lengths, with or without missing steps and weights.
+
+    Args:
+        counts: Whether steps are whole numbers, which floats may stand for.
+        parts_missing: Whether a step may lack some of its values.
+    """
+
+    counts: bool = False
+    parts_missing: bool = False
+
+    def read(
+        self,
+        x: Any,
+        lengths: Any = None,
+        batch_size: int | None = None,
+        steps: int | None = None,
+        *,
+        mask: Any = None,
+        sample_weight: Any = None,
+        class_weight: dict[int, float] | None = None,
+    ) -> SequenceData | SequenceStream:
+        """Return what a user gave as checked sequences; such data as they are.
+
+        Args:
+            x: A list of arrays, a padded array, or one array with `lengths`; or a stream of them.
+            lengths: Steps of each sequence.
+            batch_size, steps, sample_weight, class_weight: As of `Schema.read`, of sequences.
+            mask: Which steps, or values, were observed.
+        """
+        if class_weight is not None:
+            check_class_weight(class_weight, self.context.num_classes)
+        if isinstance(x, (SequenceData, SequenceStream)):
+            return x
+        if is_stream(x):
+            if any(given is not None for given in (lengths, mask, sample_weight)):
+                raise InvalidInputError(
+                    "Expected lengths, mask and weights inside the data set, as dicts of x, "
+                    "lengths, mask and sample_weight. Received: one of them beside a "
+                    f"{type(x).__name__}"
+                )
+            batch_size = batch_size or _READ_AT_A_TIME
+            return SequenceStream(x, self.event_shape, batch_size, steps, counts=self.counts)
+        data = check_sequences(
+            x,
+            self.event_shape,
+            lengths,
+            mask,
+            counts=self.counts,
+            parts_missing=self.parts_missing,
+        )
+        if sample_weight is not None:
+            data.rows[WEIGHT] = check_weights(sample_weight, len(data))
+        return data
+
+
 def _name_parts(element: Any) -> Batch:
     if isinstance(element, dict):
         parts = dict(element)
@@ -333,7 +400,7 @@ def _complete(parts: Batch, batched: bool) -> Batch:
     return {"x": parts["x"], "lengths": lengths, "mask": tf.cast(mask, tf.bool), **weight}
 
 
-def door(
+def check_sequences(
     x: Any,
     event_shape: tuple[int, ...],
     lengths: Any = None,

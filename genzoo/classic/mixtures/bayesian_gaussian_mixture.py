@@ -5,14 +5,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from genzoo.classic.mixture import NormalMixture
-from genzoo.classic.sklearn_mixtures import (
+from genzoo.classic.em.starts import fill_missing
+from genzoo.classic.mixtures.normal_mixture import NormalMixture
+from genzoo.classic.mixtures.sklearn_estimators import (
     check_estimator,
     copy_fit,
     make_estimator,
     model_arguments,
 )
-from genzoo.classic.starts import fill_missing
 from genzoo.core.checks import check_array, check_choice, check_number, check_numbers
 from genzoo.core.errors import InvalidInputError
 from genzoo.core.inputs.spec import DataSpec
@@ -249,7 +249,7 @@ class BayesianGaussianMixture(NormalMixture):
         from scipy.special import betaln, gammaln
 
         d, freedom = self.event_size, np.array(self._freedom)
-        log_det = self._covariance.log_det(self._inverse_factor(), d).numpy() - 0.5 * d * np.log(
+        log_det = self.law.covariance.log_det(self._inverse_factor(), d).numpy() - 0.5 * d * np.log(
             freedom
         )
         gammas = gammaln(0.5 * (freedom - np.arange(d)[:, None])).sum(axis=0)
@@ -264,7 +264,9 @@ class BayesianGaussianMixture(NormalMixture):
         return float(copies * np.sum(wishart) + weights + precision)
 
     def _inverse_factor(self) -> np.ndarray:
-        return self._covariance.invert(self._covariance.to_factor(np.array(self._covariances)))
+        return self.law.covariance.invert(
+            self.law.covariance.to_factor(np.array(self.law.covariances))
+        )
 
     # scikit-learn
 

@@ -1,0 +1,1 @@
+"""Expectation-maximisation as Keras `fit`, and where it starts."""

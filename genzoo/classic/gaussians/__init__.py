@@ -1,0 +1,1 @@
+"""Normals in many dimensions: densities, missing values, sums and types of covariances."""
