@@ -11,11 +11,13 @@ if sys.orig_argv[1:3] == ["-m", "genzoo"]:
 
 from genzoo._version import __version__
 from genzoo.classic import BayesianGaussianMixture, GaussianMixture, HiddenMarkovModel
+from genzoo.core import errors
 from genzoo.core.errors import GenzooError, NoDensityError, NotFittedError
 from genzoo.core.law import Law
 from genzoo.core.likelihood import Likelihood
 from genzoo.core.model import GenerativeModel
-from genzoo.core.registry import build, models
+from genzoo.core.registry import build, models, register
+from genzoo.core.traits import Traits
 from genzoo.flows import (
     IAF,
     MAF,
@@ -57,10 +59,10 @@ __all__ = [
     "BayesianGaussianMixture",
     "ConditionalGAN",
     "CycleGAN",
-    "GenerativeModel",
     "Flow",
     "FlowVAE",
     "GaussianMixture",
+    "GenerativeModel",
     "GenzooError",
     "Glow",
     "HiddenMarkovModel",
@@ -73,12 +75,15 @@ __all__ = [
     "PlanarFlow",
     "RadialFlow",
     "RealNVP",
+    "Traits",
     "TwoStageVAE",
     "__version__",
     "build",
+    "errors",
     "load_pretrained",
     "models",
     "pretrained_models",
+    "register",
     *_ROOMS,
 ]
 

@@ -123,6 +123,10 @@ def test_loading_needs_no_more_than_import(tmp_path):
     assert result.returncode == 0, result.stderr
 
 
+def own_path():
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
+
+
 def modules():
     return [m.name for m in pkgutil.walk_packages(genzoo.__path__, "genzoo.")]
 
@@ -152,6 +156,16 @@ def test_constructor_options_are_visible(name):
                 explicit = {p.name for p in parameters} - {passed_on.name}
                 assert not explicit & set(names)
                 assert set(names) <= set(constructor_arguments(base))
+
+
+def test_the_page_on_parts_of_ones_own_runs(tmp_path):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "extending.md").read_text(), re.S)
+    assert len(blocks) == 5
+    # a process of its own, since a model enters the registry
+    run = [sys.executable, "-c", "\n".join(blocks)]
+    result = subprocess.run(run, cwd=tmp_path, env=own_path(), capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert "[[" in result.stdout
 
 
 def test_public_names():
