@@ -33,10 +33,17 @@ def normal_rows(n=400, d=3, seed=0):
     return np.random.default_rng(seed).normal(size=(n, d))
 
 
-@pytest.mark.parametrize("kind", [AnomalyDetector, TablePreprocessor])
-def test_scikit_learn_accepts_the_estimators(kind):
-    failed = EXEMPT if kind is AnomalyDetector else {}
-    results = check_estimator(kind(), expected_failed_checks=failed, on_skip=None, on_fail=None)
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        pytest.param(AnomalyDetector(), id="default detector", marks=pytest.mark.slow),
+        pytest.param(AnomalyDetector("gaussian_mixture", num_components=1), id="detector"),
+        pytest.param(TablePreprocessor(), id="preprocessor"),
+    ],
+)
+def test_scikit_learn_accepts_the_estimators(estimator):
+    failed = EXEMPT if isinstance(estimator, AnomalyDetector) else {}
+    results = check_estimator(estimator, expected_failed_checks=failed, on_skip=None, on_fail=None)
     wrong = [r["check_name"] for r in results if r["status"] == "failed"]
     assert wrong == []
     assert sum(r["status"] == "passed" for r in results) > 35

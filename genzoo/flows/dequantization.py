@@ -54,7 +54,7 @@ class VariationalDequantizer(keras.layers.Layer):
                 steps.append(Coupling("affine", half, context_size=size, seed=own, dtype=dtype))
                 if half == "second":
                     steps.append(Permutation(seed=own, dtype=dtype))
-        steps += [] if len(event_shape) in (1, 3) else [Flatten(dtype=dtype)]
+        steps += [] if self.is_image or len(event_shape) == 1 else [Flatten(dtype=dtype)]
         self.chain = Chain([*steps, Logit(0.0, dtype=dtype)], dtype=dtype)
         self.chain.build((None, *event_shape))
         self.built = True

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from genzoo.core.checks import check_choice, check_int, check_units
+from genzoo.core.traits import is_image
 from genzoo.nets import MLP, ConvNet, ResNet
 from genzoo.steps.base import FlowStep, sum_rows
 from genzoo.steps.maps import make_map
@@ -167,7 +168,7 @@ class ImageCoupling(_Coupling):
         self.seed = seed
 
     def build_event(self, event_shape):
-        if len(event_shape) != 3:
+        if not is_image(event_shape):
             raise self._refuse("images (height, width, channels)", "Use Coupling for vectors.")
         height, width, channels = event_shape
         if self.mask == "checkerboard":

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from genzoo.core.traits import is_image
 from genzoo.steps.base import FlowStep
 
 
@@ -30,7 +31,7 @@ class Squeeze(FlowStep):
     """
 
     def build_event(self, event_shape):
-        if len(event_shape) != 3 or event_shape[0] % 2 or event_shape[1] % 2:
+        if not is_image(event_shape) or event_shape[0] % 2 or event_shape[1] % 2:
             raise self._refuse(
                 "images (height, width, channels) of even height and width",
                 "Pad or crop the images, for example np.pad(x, ((0, 0), (0, 1), (0, 1), (0, 0))).",
