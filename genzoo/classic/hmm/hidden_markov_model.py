@@ -8,10 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from genzoo.classic.em.em_model import EMModel
-from genzoo.classic.em.information import information_criteria
-from genzoo.classic.em.starts import fill_missing
-from genzoo.classic.gaussians.covariances import COVARIANCES
+from genzoo.classic.em import EMModel, fill_missing, information_criteria
+from genzoo.classic.gaussians import COVARIANCES
 from genzoo.classic.hmm import hmmlearn_models, sequence_data
 from genzoo.classic.hmm.emissions import EMISSIONS, Settings, make_emission
 from genzoo.classic.hmm.hidden_markov_law import HiddenMarkovLaw
@@ -988,7 +986,7 @@ class HiddenMarkovModel(EMModel):
         Args:
             model: A `GaussianHMM`, `GMMHMM`, `CategoricalHMM`, `PoissonHMM` or `MultinomialHMM`.
                 Its priors of means, covariances and rates are left behind.
-            **arguments: Of the constructor, in place of those that `model` tells.
+            **arguments: Of the constructor, in place of those that `model` has.
 
         Raises:
             InvalidInputError: For anything else.
@@ -1003,8 +1001,8 @@ class HiddenMarkovModel(EMModel):
         >>> bool(np.isclose(ours.score(x), theirs.score(x)))
         True
         """
-        told, parameters = hmmlearn_models.arguments_of(model)
-        made = cls(**{"dtype": "float64", **told, **arguments})
+        own, parameters = hmmlearn_models.arguments_of(model)
+        made = cls(**{"dtype": "float64", **own, **arguments})
         made.set_parameters(**parameters)
         return made
 

@@ -6,16 +6,20 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from genzoo.classic.em.em_model import EMModel
-from genzoo.classic.em.starts import (
+from genzoo.classic.em import (
     STARTS,
+    EMModel,
     fill_missing,
     moments_of_parts,
     start_responsibilities,
 )
-from genzoo.classic.gaussians.conditional_mixture import ConditionalMixture
-from genzoo.classic.gaussians.covariances import COVARIANCES
-from genzoo.classic.gaussians.normals import Normals, normals
+from genzoo.classic.gaussians import (
+    COVARIANCES,
+    ConditionalMixture,
+    Normals,
+    make_normals,
+    update_normals,
+)
 from genzoo.core.batches import check_batch_size
 from genzoo.core.checks import check_choice, check_int, check_number
 from genzoo.core.errors import InvalidInputError
@@ -191,10 +195,8 @@ class NormalMixture(EMModel):
         counts = statistics["counts"] + 10 * np.finfo(np.float64).eps
         # the normals of the E step: what was rounded to its float type
         factor = self._covariance.invert(np.array(self._whitening, np.float64))
-        shift = statistics["sums"] / counts[:, None]
-        means = np.array(self._means) + self._covariance.to_shift(shift, factor)
-        covariances = self._covariance.update(
-            statistics["moments"], shift, counts, factor, self.reg_covar
+        means, covariances = update_normals(
+            self._covariance, counts, statistics, np.array(self._means), factor, self.reg_covar
         )
         self._update(counts, means, covariances)
 
@@ -203,7 +205,7 @@ class NormalMixture(EMModel):
     def _normals(self, log_weights: tf.Tensor) -> Normals:
         """Return the components, what is added to their log-densities being `log_weights`."""
         means = tf.convert_to_tensor(self._means)
-        return normals(
+        return make_normals(
             self.covariance_type,
             log_weights,
             means,
