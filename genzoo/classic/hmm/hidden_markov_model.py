@@ -15,9 +15,9 @@ from genzoo.classic.hmm.emissions import EMISSIONS, Settings, make_emission
 from genzoo.classic.hmm.hidden_markov_law import HiddenMarkovLaw
 from genzoo.classic.hmm.markov_chain import TOPOLOGIES, MarkovChain, check_prior
 from genzoo.classic.hmm.parts import check_fixed, fixed_by_name
-from genzoo.classic.hmm.sequence_data import SequenceData, SequenceStream, check_sequences
+from genzoo.classic.hmm.sequence_data import SequenceData, SequenceStream
 from genzoo.core import checks
-from genzoo.core.batches import check_batch_size, check_class_weight, check_weights
+from genzoo.core.batches import check_batch_size, check_class_weight
 from genzoo.core.compat.keras import validates_in_fit
 from genzoo.core.errors import (
     ImpossibleDataError,
@@ -29,7 +29,6 @@ from genzoo.core.likelihood import Likelihood
 from genzoo.core.random import make_seed
 from genzoo.core.registry import register
 from genzoo.core.replicas import PartFunction
-from genzoo.core.sources import is_stream
 from genzoo.core.spec import DataSpec
 from genzoo.core.units import RunningMoments
 
@@ -379,24 +378,11 @@ class HiddenMarkovModel(EMModel):
             check_class_weight(class_weight, self.num_classes)
         if isinstance(x, (SequenceData, SequenceStream)):
             return x
-        if is_stream(x):
-            if any(given is not None for given in (lengths, mask, sample_weight)):
-                raise InvalidInputError(
-                    "Expected lengths, mask and weights inside the data set, as dicts of x, "
-                    "lengths, mask and sample_weight. Received: one of them beside a "
-                    f"{type(x).__name__}"
-                )
-            return SequenceStream(
-                x, self.event_shape, batch_size or _OBSERVE_AT_A_TIME, steps,
-                counts=self._emission.counts,
-            )  # fmt: skip
-        data = check_sequences(
-            x, self.event_shape, lengths, mask,
+        return sequence_data.read_sequences(
+            x, self.event_shape, lengths, mask, sample_weight,
+            batch_size=batch_size or _OBSERVE_AT_A_TIME, steps=steps,
             counts=self._emission.counts, parts_missing=self._emission.parts_missing,
         )  # fmt: skip
-        if sample_weight is not None:
-            data.rows[sequence_data.WEIGHT] = check_weights(sample_weight, len(data))
-        return data
 
     def _observe(self, data, batch_size):
         moments = RunningMoments()
@@ -408,7 +394,7 @@ class HiddenMarkovModel(EMModel):
             batches = data.batches(_OBSERVE_AT_A_TIME)
         for batch in batches:
             x = batch["x"]
-            self._count_observed(moments, x, batch["mask"])
+            moments.update(sequence_data.observed_steps(x, batch["mask"], self.event_shape))
             count, steps = count + len(batch["lengths"]), steps + int(batch["lengths"].sum())
             if observer is not None:
                 observer.update(x, batch["mask"])
@@ -421,14 +407,6 @@ class HiddenMarkovModel(EMModel):
         """Take what an observer of the emission's saw in the data."""
         if observer is not None:
             self._law.emission = self._make_emission(**observer.settings())
-
-    def _count_observed(self, moments, x, mask) -> None:
-        lead = x.ndim - len(self.event_shape)
-        if mask.ndim > lead:
-            x = np.where(mask, x, np.nan)
-            mask = mask.any(axis=tuple(range(lead, mask.ndim)))
-        rows = x[mask]
-        moments.update(rows if len(rows) else np.full((1, *self.event_shape), np.nan))
 
     def _spec_of(self, moments):
         if moments.dtype is None or not self._emission.counts:
