@@ -423,9 +423,12 @@ def test_chains_and_distributions_find_the_variables_of_any_parts():
 
     base = tfp.distributions.Normal(0.0, 1.0)
     for made in (Chain([Shift(by)]), Distribution(base, Shift(by))):
-        assert any(variable is by for variable in made.trainable_variables), (
+        # of which it is a part
+        whole = tf.Module()
+        whole.part = made
+        assert any(variable is by for variable in whole.trainable_variables), (
             f"TFP's {type(made).__name__} has no base class for parts that are not composite "
-            "tensors, or finds no variables by it: trainable_variables of flows are missing"
+            "tensors, or its objects lose their variables: those of flows within others are missing"
         )
     np.testing.assert_allclose(
         Distribution(base, Shift(by)).log_prob(2.0), base.log_prob(1.0), rtol=1e-6

@@ -11,7 +11,7 @@ from scipy import stats
 
 import genzoo
 from genzoo.applications import AnomalyDetector
-from genzoo.classic.gaussians.conditional_mixture import ConditionalMixture
+from genzoo.classic.gaussians import ConditionalMixture
 from zoo_scripts.main import main
 from zoo_scripts.train import event_shape
 

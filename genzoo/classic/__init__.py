@@ -1,6 +1,6 @@
 """Classic models, fitted by expectation-maximisation as Keras `fit`.
 
-Rooms stand on those before them: `gaussians`, `em`, then `mixtures` and `hmm`.
+`mixtures` and `hmm` stand on `gaussians` and `em`.
 """
 
 from genzoo.classic.hmm import HiddenMarkovModel

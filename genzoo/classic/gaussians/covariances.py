@@ -230,6 +230,29 @@ class Spherical(Diagonal):
 COVARIANCES = {"full": Full, "tied": Tied, "diag": Diagonal, "spherical": Spherical}
 
 
+def update_normals(
+    covariance: type[Full] | type[Diagonal],
+    counts: np.ndarray,
+    statistics: dict[str, np.ndarray],
+    means: np.ndarray,
+    factor: np.ndarray,
+    reg_covar: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the means [K, D] and the covariances that the sums of `Normals` make likeliest.
+
+    Args:
+        covariance: One of `COVARIANCES`.
+        counts: Sums of the responsibilities, all above 0, [K].
+        statistics: `sums` and `moments`.
+        means: Those that the sums were taken about, [K, D].
+        factor: The Cholesky factors that they were whitened by.
+        reg_covar: Added to the diagonal of the covariances.
+    """
+    shift = statistics["sums"] / counts[:, None]
+    covariances = covariance.update(statistics["moments"], shift, counts, factor, reg_covar)
+    return means + covariance.to_shift(shift, factor), covariances
+
+
 def _refuse_singular():
     raise InvalidInputError(
         "Expected covariances that are positive definite. Received: others. In training a "

@@ -24,7 +24,7 @@ class Normals:
     A mixture model has one mixture, a hidden Markov model one for each state. NaN in a row is
     marginalised. y = W_c (x - m_c) is the whitened difference, W_c the inverse of the covariance's
     Cholesky factor; sums of it stay near the identity, so they lose no digits wherever the data
-    lie. Parameters are float64; rows are looked at in their own float type. Made by `normals`.
+    lie. Parameters are float64; rows are looked at in their own float type. Made by `make_normals`.
 
     Args:
         covariance_type: As in `GaussianMixture`.
@@ -284,7 +284,7 @@ class Normals:
         return log_prob, _wide(counts=counts, sums=first, moments=second, entropy=entropy)
 
 
-def normals(
+def make_normals(
     covariance_type: str,
     log_weights: tf.Tensor | float,
     means: tf.Tensor,

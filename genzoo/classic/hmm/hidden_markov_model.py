@@ -8,10 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from genzoo.classic.em.em_model import EMModel
-from genzoo.classic.em.information import information_criteria
-from genzoo.classic.em.starts import fill_missing
-from genzoo.classic.gaussians.covariances import COVARIANCES
+from genzoo.classic.em import EMModel, fill_missing, information_criteria
+from genzoo.classic.gaussians import COVARIANCES
 from genzoo.classic.hmm import hmmlearn_models, sequence_data
 from genzoo.classic.hmm.emissions import EMISSIONS, Settings, make_emission
 from genzoo.classic.hmm.hidden_markov_law import HiddenMarkovLaw
@@ -387,7 +385,7 @@ class HiddenMarkovModel(EMModel):
             batches = data.batches(_OBSERVE_AT_A_TIME)
         for batch in batches:
             x = batch["x"]
-            self._count_observed(moments, x, batch["mask"])
+            moments.update(sequence_data.observed_steps(x, batch["mask"], self.event_shape))
             count, steps = count + len(batch["lengths"]), steps + int(batch["lengths"].sum())
             if observer is not None:
                 observer.update(x, batch["mask"])
@@ -400,14 +398,6 @@ class HiddenMarkovModel(EMModel):
         """Take what an observer of the emission's saw in the data."""
         if observer is not None:
             self._law.emission = self._make_emission(**observer.settings())
-
-    def _count_observed(self, moments, x, mask) -> None:
-        lead = x.ndim - len(self.event_shape)
-        if mask.ndim > lead:
-            x = np.where(mask, x, np.nan)
-            mask = mask.any(axis=tuple(range(lead, mask.ndim)))
-        rows = x[mask]
-        moments.update(rows if len(rows) else np.full((1, *self.event_shape), np.nan))
 
     def _spec_of(self, moments):
         if moments.dtype is None or not self._emission.counts:
@@ -969,7 +959,7 @@ class HiddenMarkovModel(EMModel):
         Args:
             model: A `GaussianHMM`, `GMMHMM`, `CategoricalHMM`, `PoissonHMM` or `MultinomialHMM`.
                 Its priors of means, covariances and rates are left behind.
-            **arguments: Of the constructor, in place of those that `model` tells.
+            **arguments: Of the constructor, in place of those that `model` has.
 
         Raises:
             InvalidInputError: For anything else.
@@ -984,8 +974,8 @@ class HiddenMarkovModel(EMModel):
         >>> bool(np.isclose(ours.score(x), theirs.score(x)))
         True
         """
-        told, parameters = hmmlearn_models.arguments_of(model)
-        made = cls(**{"dtype": "float64", **told, **arguments})
+        own, parameters = hmmlearn_models.arguments_of(model)
+        made = cls(**{"dtype": "float64", **own, **arguments})
         made.set_parameters(**parameters)
         return made
 

@@ -26,7 +26,7 @@ def arguments_of(model: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         raise InvalidInputError(f"Expected one of hmmlearn's {shown}. Received: a {name}")
     emission = EMISSIONS[known[name]]
     chain = read_hmmlearn(model, {key: attribute for key, (attribute, _) in _CHAIN.items()})
-    told, emitted = emission.from_hmmlearn(model)
+    own, emitted = emission.from_hmmlearn(model)
     names = {**_CHAIN, **emission.hmmlearn_names}
     arguments = {
         "num_states": model.n_components,
@@ -35,7 +35,7 @@ def arguments_of(model: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         "transmat_prior": model.transmat_prior,
         "tol": max(model.tol, 0.0),
         "fixed": [key for key, (_, letter) in names.items() if letter not in model.params],
-        **told,
+        **own,
     }
     if isinstance(model.random_state, (int, np.integer)):
         arguments["seed"] = int(model.random_state)
@@ -54,7 +54,7 @@ def make_hmmlearn(
         emission: Of the model.
         parameters: All of the model's.
         fixed: What is fixed by name.
-        **arguments: Of hmmlearn's constructor, beside those that the emission tells.
+        **arguments: Of hmmlearn's constructor, beside those of the emission.
 
     Raises:
         InvalidInputError: For emissions that hmmlearn lacks, and parts of a parameter that are

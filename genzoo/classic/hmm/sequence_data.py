@@ -353,26 +353,17 @@ class SequenceSchema(Schema):
             check_class_weight(class_weight, self.context.num_classes)
         if isinstance(x, (SequenceData, SequenceStream)):
             return x
-        if is_stream(x):
-            if any(given is not None for given in (lengths, mask, sample_weight)):
-                raise InvalidInputError(
-                    "Expected lengths, mask and weights inside the data set, as dicts of x, "
-                    "lengths, mask and sample_weight. Received: one of them beside a "
-                    f"{type(x).__name__}"
-                )
-            batch_size = batch_size or _READ_AT_A_TIME
-            return SequenceStream(x, self.event_shape, batch_size, steps, counts=self.counts)
-        data = check_sequences(
+        return read_sequences(
             x,
             self.event_shape,
             lengths,
             mask,
+            sample_weight,
+            batch_size=batch_size or _READ_AT_A_TIME,
+            steps=steps,
             counts=self.counts,
             parts_missing=self.parts_missing,
         )
-        if sample_weight is not None:
-            data.rows[WEIGHT] = check_weights(sample_weight, len(data))
-        return data
 
 
 def _name_parts(element: Any) -> Batch:
@@ -398,6 +389,62 @@ def _complete(parts: Batch, batched: bool) -> Batch:
     mask = parts.get("mask", tf.fill(shape[:2] if batched else shape[:1], True))
     weight = {WEIGHT: tf.cast(parts[WEIGHT], tf.float64)} if WEIGHT in parts else {}
     return {"x": parts["x"], "lengths": lengths, "mask": tf.cast(mask, tf.bool), **weight}
+
+
+def read_sequences(
+    x: Any,
+    event_shape: tuple[int, ...],
+    lengths: Any = None,
+    mask: Any = None,
+    sample_weight: Any = None,
+    *,
+    batch_size: int,
+    steps: int | None = None,
+    counts: bool = False,
+    parts_missing: bool = True,
+) -> SequenceData | SequenceStream:
+    """Return sequences from outside, in memory or a stream, checked.
+
+    Args:
+        x: As in `check_sequences` or `SequenceStream`.
+        event_shape, lengths, mask, counts, parts_missing: As in `check_sequences`.
+        sample_weight: Of the sequences, [n].
+        batch_size, steps: Of a stream, as in `StreamData`.
+
+    Raises:
+        InvalidInputError: For anything else.
+    """
+    if is_stream(x):
+        if any(given is not None for given in (lengths, mask, sample_weight)):
+            raise InvalidInputError(
+                "Expected lengths, mask and weights inside the data set, as dicts of x, "
+                "lengths, mask and sample_weight. Received: one of them beside a "
+                f"{type(x).__name__}"
+            )
+        return SequenceStream(x, event_shape, batch_size, steps, counts=counts)
+    data = check_sequences(
+        x, event_shape, lengths, mask, counts=counts, parts_missing=parts_missing
+    )
+    if sample_weight is not None:
+        data.rows[WEIGHT] = check_weights(sample_weight, len(data))
+    return data
+
+
+def observed_steps(x: np.ndarray, mask: np.ndarray, event_shape: tuple[int, ...]) -> np.ndarray:
+    """Return the steps [n, *event_shape] of which something was observed, NaN where a value was
+    not; one of NaN alone where there are none.
+
+    Args:
+        x: [..., *event_shape].
+        mask: True where a step, or a value, was observed.
+        event_shape: Shape of one step.
+    """
+    lead = x.ndim - len(event_shape)
+    if mask.ndim > lead:
+        x = np.where(mask, x, np.nan)
+        mask = mask.any(axis=tuple(range(lead, mask.ndim)))
+    rows = x[mask]
+    return rows if len(rows) else np.full((1, *event_shape), np.nan)
 
 
 def check_sequences(

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from genzoo.classic.em.starts import fill_missing
+from genzoo.classic.em import fill_missing
 from genzoo.classic.mixtures.normal_mixture import NormalMixture
 from genzoo.classic.mixtures.sklearn_estimators import (
     check_estimator,

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from genzoo.classic.em.information import information_criteria
+from genzoo.classic.em import information_criteria
 from genzoo.classic.mixtures.component_search import ComponentSearch, search_components
 from genzoo.classic.mixtures.normal_mixture import NormalMixture
 from genzoo.classic.mixtures.sklearn_estimators import (

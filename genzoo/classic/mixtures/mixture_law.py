@@ -5,8 +5,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from genzoo.classic.gaussians.covariances import COVARIANCES
-from genzoo.classic.gaussians.normals import Normals, normals
+from genzoo.classic.gaussians import COVARIANCES, Normals, make_normals
 from genzoo.core.law import Law
 from genzoo.core.lazy import tfp
 
@@ -84,7 +83,7 @@ class MixtureLaw(Law):
             log_weights: `None` for the logarithms of the mixing weights.
         """
         weights, means = (tf.convert_to_tensor(v) for v in (self.mixing_weights, self.means))
-        return normals(
+        return make_normals(
             self.covariance_type,
             tf.math.log(weights) if log_weights is None else log_weights,
             means,

@@ -6,15 +6,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from genzoo.classic.em.em_model import EMModel
-from genzoo.classic.em.starts import (
+from genzoo.classic.em import (
     STARTS,
+    EMModel,
     fill_missing,
     moments_of_parts,
     start_responsibilities,
 )
-from genzoo.classic.gaussians.conditional_mixture import ConditionalMixture
-from genzoo.classic.gaussians.covariances import COVARIANCES
+from genzoo.classic.gaussians import COVARIANCES, ConditionalMixture, update_normals
 from genzoo.classic.mixtures.mixture_law import MixtureLaw
 from genzoo.core.checks import check_choice, check_int, check_number
 from genzoo.core.errors import InvalidInputError
@@ -180,10 +179,13 @@ class NormalMixture(EMModel):
         counts = statistics["counts"] + 10 * np.finfo(np.float64).eps
         # the normals of the E step: what was rounded to its float type
         factor = self.law.covariance.invert(np.array(self.law.whitening, np.float64))
-        shift = statistics["sums"] / counts[:, None]
-        means = np.array(self.law.means) + self.law.covariance.to_shift(shift, factor)
-        covariances = self.law.covariance.update(
-            statistics["moments"], shift, counts, factor, self.reg_covar
+        means, covariances = update_normals(
+            self.law.covariance,
+            counts,
+            statistics,
+            np.array(self.law.means),
+            factor,
+            self.reg_covar,
         )
         self._update(counts, means, covariances)
 

@@ -39,11 +39,12 @@ def of_any_parts(cls: type) -> type:
     """Return the class that a TFP class makes of parts that are not composite tensors.
 
     Private name: the base of a class, such as `_Chain` of `tfp.bijectors.Chain`, of its objects.
-    Reason: as a composite tensor, which a subclass would be, an object does not find the variables
-        in parts that are none.
+    Reason: a composite tensor, which an object of a subclass would be, is taken apart where it
+        stands in another module, and the variables in parts that are none are lost.
     Upstream: none found; https://github.com/tensorflow/probability/issues/1997 looks alike.
     Seen with: TFP 0.25.0.
-    Without it: the class itself is returned, and `trainable_variables` of flows are missing.
+    Without it: the class itself is returned, and `trainable_variables` of what holds a flow are
+        missing.
 
     Args:
         cls: Such as `tfp.bijectors.Chain` or `tfp.distributions.TransformedDistribution`.

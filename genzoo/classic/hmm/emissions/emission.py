@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from genzoo.classic.em.starts import kmeans
+from genzoo.classic.em import kmeans
 from genzoo.classic.hmm.parts import Arrays, Part, Tensors
 from genzoo.core.engine.tracing import Compiled
 from genzoo.core.errors import InvalidInputError, NotFittedError

@@ -6,8 +6,7 @@ from types import MappingProxyType
 import numpy as np
 import tensorflow as tf
 
-from genzoo.classic.gaussians.covariances import COVARIANCES
-from genzoo.classic.gaussians.normals import Normals, normals
+from genzoo.classic.gaussians import COVARIANCES, Normals, make_normals, update_normals
 from genzoo.classic.hmm.emissions.emission import Emission, clusters, read_hmmlearn
 from genzoo.classic.hmm.parts import UNVISITED
 from genzoo.core.errors import InvalidInputError
@@ -70,7 +69,7 @@ class GaussianEmission(Emission):
     def prepare(self, weights):
         means, factor = self._flat(weights)
         wide = tf.cast(means, tf.float64)
-        components = normals(
+        components = make_normals(
             self._covariance_type,
             self._log_weights(weights),
             wide,
@@ -128,13 +127,16 @@ class GaussianEmission(Emission):
     def _update(self, weights, statistics):
         """Return means [C, D] and covariances of all components."""
         means, factor = self._flat(weights)
-        counts = np.maximum(statistics["counts"], UNVISITED)
-        seen = (statistics["counts"] > UNVISITED)[:, None]
-        shift = np.where(seen, statistics["sums"] / counts[:, None], 0.0)
-        covariances = self._covariance.update(
-            statistics["moments"], shift, counts, factor, self.settings.reg_covar
+        counts = statistics["counts"]
+        sums = np.where((counts > UNVISITED)[:, None], statistics["sums"], 0.0)
+        return update_normals(
+            self._covariance,
+            np.maximum(counts, UNVISITED),
+            {**statistics, "sums": sums},
+            means,
+            factor,
+            self.settings.reg_covar,
         )
-        return means + self._covariance.to_shift(shift, factor), covariances
 
     def start(self, rows, times, random):
         k = self.settings.num_states

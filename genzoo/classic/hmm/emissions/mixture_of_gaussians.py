@@ -5,8 +5,8 @@ from types import MappingProxyType
 import numpy as np
 import tensorflow as tf
 
-from genzoo.classic.gaussians.covariances import Full
-from genzoo.classic.gaussians.responsibilities import posterior as responsibilities
+from genzoo.classic.gaussians import COVARIANCES
+from genzoo.classic.gaussians import posterior as responsibilities
 from genzoo.classic.hmm.emissions.emission import clusters, read_hmmlearn, single_prior
 from genzoo.classic.hmm.emissions.gaussian import GaussianEmission, like, within
 from genzoo.classic.hmm.parts import UNVISITED, proportions
@@ -28,7 +28,7 @@ class GaussianMixtureEmission(GaussianEmission):
         self.components = settings.num_states * settings.num_components
         self._tied = settings.covariance_type == "tied"
         if self._tied:
-            self._covariance_type, self._covariance = "full", Full
+            self._covariance_type, self._covariance = "full", COVARIANCES["full"]
 
     def shapes(self):
         k, m, d = (
