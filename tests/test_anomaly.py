@@ -26,6 +26,7 @@ EXEMPT = {
     "check_pipeline_consistency": "the argument `score` names a score; it is no method",
     "check_outliers_train": "the threshold is that of new rows, not of the training rows",
     "check_outliers_fit_predict": "fit_predict judges each row by members that left it out",
+    "check_no_attributes_set_in_init": "options of the model are arguments of the detector",
 }
 
 
