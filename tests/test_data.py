@@ -6,7 +6,7 @@ import tensorflow as tf
 from PIL import Image
 
 import genzoo
-from genzoo.data.images import ImageFolder
+from genzoo.data.image_files import ImageFolder
 from genzoo.data.toy import TOYS
 
 

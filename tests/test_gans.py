@@ -14,8 +14,8 @@ import genzoo
 from genzoo.core.compat.keras import layers_within
 from genzoo.core.errors import CollapseWarning
 from genzoo.core.maths.random import RowNoise, make_seed
-from genzoo.gans.augmentation import color, cutout, translation
-from genzoo.gans.losses import LOSSES
+from genzoo.gans.adversarial_losses import LOSSES
+from genzoo.gans.differentiable_augmentation import color, cutout, translation
 from genzoo.gans.penalties import PENALTIES
 from genzoo.gans.unrolling import unroll
 from genzoo.nets import Conv, Dense, MinibatchDiscrimination, TransposedConv

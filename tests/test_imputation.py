@@ -10,7 +10,7 @@ from sklearn.utils.estimator_checks import check_estimator
 
 import genzoo
 from genzoo.applications import Imputer, TablePreprocessor
-from genzoo.applications.conditional import METHODS
+from genzoo.applications.conditional_draws import METHODS
 from genzoo.core.traits import Conditions
 
 COVARIANCE = np.array([[1.0, 0.8, 0.3], [0.8, 1.0, 0.5], [0.3, 0.5, 1.0]])

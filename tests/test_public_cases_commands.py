@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 import genzoo
-from genzoo.data.images import ImageFolder
+from genzoo.data.image_files import ImageFolder
 from genzoo.training import Checkpoint
 from tests.test_house import imports_of
 from tests.test_scripts import ROOT, TINY, run, run_alone

@@ -8,7 +8,7 @@ import tensorflow as tf
 import genzoo
 from genzoo.core.maths.random import make_seed
 from genzoo.core.registry import traits_of
-from genzoo.gans.images import ImagePool
+from genzoo.gans.image_context import ImagePool
 from genzoo.gans.pairs import UnpairedData
 from genzoo.gans.translators import PatchDiscriminator, ResNetGenerator, UNet
 from tests.tiny import tiny

@@ -5,7 +5,7 @@ from genzoo.applications.augmentation import Augmenter
 from genzoo.applications.ensemble import DensityEnsemble
 from genzoo.applications.imputation import Imputer
 from genzoo.applications.pyod import PyODAdapter
-from genzoo.applications.tables import TablePreprocessor
+from genzoo.applications.table_preprocessor import TablePreprocessor
 
 __all__ = [
     "AnomalyDetector",

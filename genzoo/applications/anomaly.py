@@ -7,12 +7,12 @@ from scipy.special import logsumexp
 from sklearn.base import OutlierMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
-from genzoo.applications.columns import is_frame, num_rows, read
+from genzoo.applications.column_kinds import is_frame, num_rows, read
 from genzoo.applications.ensemble import DensityEnsemble
 from genzoo.applications.models import make_model, train
 from genzoo.applications.options import ModelOptions
 from genzoo.applications.scores import SCORES, default_score
-from genzoo.applications.tables import TablePreprocessor
+from genzoo.applications.table_preprocessor import TablePreprocessor
 from genzoo.core import checks
 from genzoo.core.errors import InvalidInputError
 from genzoo.core.maths.random import generator

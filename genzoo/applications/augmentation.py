@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils.validation import check_is_fitted
 
-from genzoo.applications.columns import (
+from genzoo.applications.column_kinds import (
     append,
     as_array,
     columns_of,
@@ -21,7 +21,7 @@ from genzoo.applications.columns import (
 )
 from genzoo.applications.models import check_examples, make_model, mixture_options, train
 from genzoo.applications.options import ModelOptions
-from genzoo.applications.tables import Scaling, TablePreprocessor
+from genzoo.applications.table_preprocessor import Scaling, TablePreprocessor
 from genzoo.core import checks
 from genzoo.core.errors import InvalidInputError
 from genzoo.core.maths.random import generator

@@ -7,11 +7,11 @@ from sklearn.base import OneToOneFeatureMixin, TransformerMixin, clone
 from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import check_is_fitted
 
-from genzoo.applications.columns import as_array, like_frame, read, to_array
-from genzoo.applications.conditional import METHODS, allows, default_method
+from genzoo.applications.column_kinds import as_array, like_frame, read, to_array
+from genzoo.applications.conditional_draws import METHODS, allows, default_method
 from genzoo.applications.models import check_examples, make_model, mixture_options, train
 from genzoo.applications.options import ModelOptions
-from genzoo.applications.tables import TablePreprocessor
+from genzoo.applications.table_preprocessor import TablePreprocessor
 from genzoo.core import checks
 from genzoo.core.errors import InvalidInputError
 from genzoo.core.model import GenerativeModel

@@ -13,7 +13,7 @@ import numpy as np
 from genzoo.core.checks import check_name, check_number, check_seed, nearest
 from genzoo.core.errors import DataError, InvalidInputError, UnknownNameError
 from genzoo.data.columns import Column
-from genzoo.data.images import EXTENSIONS, ImageFolder
+from genzoo.data.image_files import EXTENSIONS, ImageFolder
 from genzoo.data.sequences import by_group, by_lengths, is_sequences
 from genzoo.data.tables import CsvTable, is_table
 from genzoo.data.toy import TOYS, toy

@@ -11,7 +11,7 @@ import tensorflow as tf
 from genzoo.core.checks import check_int, check_seed
 from genzoo.core.errors import DataError, InvalidInputError
 from genzoo.core.inputs.batches import ArrayData
-from genzoo.data.images import ImageFolder
+from genzoo.data.image_files import ImageFolder
 from genzoo.data.tables import CsvTable, is_table
 
 

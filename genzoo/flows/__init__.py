@@ -1,10 +1,10 @@
 """Normalizing flows: a base distribution and a list of steps."""
 
-from genzoo.flows.autoregressive import IAF, MAF
 from genzoo.flows.flow import Flow
 from genzoo.flows.glow import Glow
+from genzoo.flows.maf import IAF, MAF
 from genzoo.flows.nice import NICE
-from genzoo.flows.planar import PlanarFlow, RadialFlow
+from genzoo.flows.planar_flow import PlanarFlow, RadialFlow
 from genzoo.flows.realnvp import RealNVP
 from genzoo.flows.spline import NeuralSplineFlow
 

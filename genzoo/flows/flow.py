@@ -11,7 +11,7 @@ import tensorflow as tf
 from genzoo.core import checks
 from genzoo.core.arguments import ModelArguments
 from genzoo.core.errors import InvalidInputError
-from genzoo.core.latent import LatentModel
+from genzoo.core.latent_model import LatentModel
 from genzoo.core.model import GenerativeModel
 from genzoo.core.registry import models
 from genzoo.flows.bases import BASES

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 from genzoo.core.checks import check_choice, check_int, check_number, check_units
 from genzoo.core.registry import register
-from genzoo.flows.autoregressive import autoregressive
 from genzoo.flows.flow import Flow, FlowArguments
+from genzoo.flows.maf import autoregressive
 from genzoo.flows.stacks import coupling_stack, mixed
 
 if TYPE_CHECKING:

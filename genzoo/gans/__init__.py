@@ -1,6 +1,6 @@
 """Generative adversarial networks."""
 
-from genzoo.gans.conditional import ACGAN, ConditionalGAN
+from genzoo.gans.conditional_gan import ACGAN, ConditionalGAN
 from genzoo.gans.cyclegan import CycleGAN
 from genzoo.gans.dcgan import DCGAN
 from genzoo.gans.gan import GAN

@@ -13,7 +13,7 @@ from genzoo.core.engine.losses import row_weights, total_loss, weight_losses
 from genzoo.core.engine.replicas import first_row, mean_over_replicas
 from genzoo.core.maths.random import RowNoise
 from genzoo.core.model import GenerativeModel
-from genzoo.gans.losses import LOSSES
+from genzoo.gans.adversarial_losses import LOSSES
 
 
 class AdversarialModel(GenerativeModel):

@@ -12,7 +12,7 @@ from genzoo.core.checks import check_array
 from genzoo.core.engine.replicas import PartFunction, replica_share
 from genzoo.core.errors import InvalidInputError
 from genzoo.core.registry import register
-from genzoo.gans.images import ImagePool
+from genzoo.gans.image_context import ImagePool
 from genzoo.gans.translation import Translation, patch_mean
 from genzoo.gans.translators import PatchDiscriminator, ResNetGenerator
 

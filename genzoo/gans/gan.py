@@ -16,7 +16,7 @@ from genzoo.core.errors import InvalidInputError
 from genzoo.core.maths.random import make_seed, normal_rows, uniform_rows
 from genzoo.core.registry import register
 from genzoo.gans.adversarial import AdversarialModel
-from genzoo.gans.augmentation import AUGMENTATIONS
+from genzoo.gans.differentiable_augmentation import AUGMENTATIONS
 from genzoo.gans.discriminators import CONDITIONINGS, Judgement, make_discriminator
 from genzoo.gans.generators import make_generator
 from genzoo.gans.inversion import InvertedModel

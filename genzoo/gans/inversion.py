@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from genzoo.core import checks
-from genzoo.core.latent import LatentModel
+from genzoo.core.latent_model import LatentModel
 from genzoo.core.maths.random import make_seed, normal_rows
 
 _INVERSION_STEPS = 200

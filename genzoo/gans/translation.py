@@ -14,7 +14,7 @@ from genzoo.core.inputs.spec import DataSpec
 from genzoo.core.maths.random import make_seed
 from genzoo.core.traits import is_image
 from genzoo.gans.adversarial import AdversarialModel
-from genzoo.gans.images import ImageContext
+from genzoo.gans.image_context import ImageContext
 from genzoo.gans.pairs import PairSchema
 from genzoo.gans.scaling import Scaling
 

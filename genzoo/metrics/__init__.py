@@ -10,7 +10,7 @@ from genzoo.metrics.features import (
 from genzoo.metrics.frechet import extrapolated_frechet_distance, frechet_distance
 from genzoo.metrics.inception import InceptionScore, inception_score
 from genzoo.metrics.kernel import kernel_distance, maximum_mean_discrepancy
-from genzoo.metrics.likelihood import likelihood_report, perplexity
+from genzoo.metrics.log_likelihood import likelihood_report, perplexity
 from genzoo.metrics.moments import Moments
 from genzoo.metrics.parzen import parzen_log_prob
 from genzoo.metrics.two_sample import classifier_two_sample_test

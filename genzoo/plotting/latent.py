@@ -6,7 +6,7 @@ import numpy as np
 
 from genzoo.core.checks import check_int
 from genzoo.core.errors import InvalidInputError
-from genzoo.core.latent import path_between
+from genzoo.core.latent_model import path_between
 from genzoo.core.traits import HasLatentSpace
 from genzoo.plotting.samples import image_grid
 

@@ -14,7 +14,7 @@ from genzoo.core.compat.keras import layers_within
 from genzoo.core.engine.losses import row_weights
 from genzoo.core.errors import InvalidInputError
 from genzoo.core.inputs.spec import DataSpec
-from genzoo.core.latent import LatentModel
+from genzoo.core.latent_model import LatentModel
 from genzoo.core.law import Law
 from genzoo.core.likelihood import Likelihood
 from genzoo.core.maths.random import make_seed

@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.preprocessing import PowerTransformer
 from sklearn.utils.validation import check_is_fitted
 
-from genzoo.applications.columns import learn_column, read, to_array
+from genzoo.applications.column_kinds import learn_column, read, to_array
 from genzoo.core import checks
 from genzoo.core.errors import InvalidInputError
 from genzoo.core.maths.random import generator
