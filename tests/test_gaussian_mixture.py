@@ -259,7 +259,7 @@ def test_a_step_of_stepwise_em_blends_the_statistics(x, covariance_type):
     step = 2**-0.7
     # the statistics that would give the start, and those of the data, about the origin
     weights, means = begun.weights_, begun.means_
-    covariances = begun._covariance.to_full(begun.covariances_, K, D) - 0.1 * np.eye(D)
+    covariances = begun.law.covariance.to_full(begun.covariances_, K, D) - 0.1 * np.eye(D)
     second = weights[:, None, None] * (covariances + means[:, :, None] * means[:, None])
     shares = (1 - step) * weights + step * joint.mean(0)
     first = (1 - step) * weights[:, None] * means + step * joint.T @ x / len(x)
@@ -268,7 +268,7 @@ def test_a_step_of_stepwise_em_blends_the_statistics(x, covariance_type):
     scatter = second - shares[:, None, None] * means[:, :, None] * means[:, None]
     np.testing.assert_allclose(blended.weights_, shares, atol=1e-9)
     np.testing.assert_allclose(blended.means_, means, atol=1e-8)
-    expected = begun._covariance.from_scatter(scatter, shares, 0.1)
+    expected = begun.law.covariance.from_scatter(scatter, shares, 0.1)
     np.testing.assert_allclose(blended.covariances_, expected, atol=1e-7)
 
 

@@ -112,7 +112,7 @@ def test_an_em_step_equals_brute_force(covariance_type, fitted, holed):
     again.fit(x, epochs=1, verbose=0, batch_size=64)
     np.testing.assert_allclose(again.weights_, counts / counts.sum(), atol=1e-9)
     np.testing.assert_allclose(again.means_, expected, atol=1e-7)
-    wanted = model._covariance.from_scatter(scatter, counts, 1e-6)
+    wanted = model.law.covariance.from_scatter(scatter, counts, 1e-6)
     np.testing.assert_allclose(again.covariances_, wanted, rtol=1e-6, atol=1e-6)
 
 

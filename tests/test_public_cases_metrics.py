@@ -204,7 +204,7 @@ def units():
 class Sampler(keras.Model):
     """Gives what it was made with as its samples."""
 
-    likelihood = genzoo.GAN((2,)).likelihood
+    likelihood, traits = genzoo.GAN((2,)).likelihood, genzoo.GAN.traits
     context_size, num_classes, event_shape = 0, None, (8,)
 
     def __init__(self, samples):

@@ -230,7 +230,7 @@ def test_every_iterator_that_steps_read_reaches_the_keeper(digits, two_devices, 
             kept.append(self._iterator)
             super().let_go()
 
-    monkeypatch.setattr("genzoo.core.engine.fitting.IteratorKeeper", Keeper)
+    monkeypatch.setattr("genzoo.core.model.IteratorKeeper", Keeper)
     with two_devices.scope():
         model = genzoo.NICE((8, 8, 1), num_couplings=2, hidden_units=(4,), seed=0)
     x = digits.x_train[:64]

@@ -93,7 +93,9 @@ def test_saved_and_exported_models_are_the_same(name, fitted, digits, tmp_path):
     loaded.fit(*pairs(digits), epochs=1, verbose=0)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n == "cyclegan")) for n in MODELS]
+)
 def test_the_same_seed_gives_the_same_training(name, digits):
     x, y = pairs(digits, 96)
     first, second = (build(name) for _ in range(2))

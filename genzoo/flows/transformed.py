@@ -81,6 +81,9 @@ class TransformedLaw(Law):
     def log_weight(self, prepared, context, noise):
         y, log_weight = self.to_real(prepared, noise)
         context = self.seen_of(context)
+        if y.shape.rank != len(self.event_shape) + 1:
+            # points of other leading axes than rows
+            return self.distribution(context).log_prob(y) + log_weight
         x, log_det = self.chain.inverse_and_log_det(y, context)
         return self.base.log_prob(x, context) + log_det + log_weight
 
