@@ -38,8 +38,18 @@ MAY_IMPORT = {
 
 
 def imports_of(path):
-    """Yield the genzoo modules that a file names in imports, lazy ones included."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    """Yield the modules that a file names in imports, lazy ones included.
+
+    Those for type checkers alone, which need not be installed, are left out.
+    """
+    tree = ast.parse(path.read_text())
+    checked = [
+        n for n in ast.walk(tree) if isinstance(n, ast.If) and "TYPE_CHECKING" in ast.dump(n.test)
+    ]
+    unseen = {id(part) for block in checked for part in ast.walk(block)}
+    for node in ast.walk(tree):
+        if id(node) in unseen:
+            continue
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
             if node.module == "genzoo":

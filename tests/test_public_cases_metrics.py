@@ -205,7 +205,7 @@ class Sampler(keras.Model):
     """Gives what it was made with as its samples."""
 
     likelihood, traits = genzoo.GAN((2,)).likelihood, genzoo.GAN.traits
-    context_size, num_classes, event_shape = 0, None, (8,)
+    context_size, num_classes, event_shape, on_images = 0, None, (8,), False
 
     def __init__(self, samples):
         super().__init__()
