@@ -108,6 +108,9 @@ def test_the_prior_of_a_vae_may_be_a_vae(tmp_path):
 def test_the_prior_of_a_vae_may_be_a_fitted_mixture(tmp_path):
     x = np.random.default_rng(0).normal(size=(256, 4)).astype("float32")
     mixture = genzoo.GaussianMixture((2,), num_components=2, seed=0)
+    early = genzoo.VAE((4,), latent_dim=2, hidden_units=(8,), prior=mixture, seed=0)
+    with pytest.raises(genzoo.NotFittedError, match="a fitted mixture"):
+        early.fit(x, epochs=1, verbose=0)
     mixture.fit(x[:, :2], verbose=0)
     model = genzoo.VAE((4,), latent_dim=2, hidden_units=(8,), prior=mixture, seed=0)
     z = tf.constant(x[:5, 2:])

@@ -200,6 +200,9 @@ class Law(InCheckpoints, Configured, keras.layers.Layer):
                 [m, context_size] or `None`.
         """
 
+    def check_ready(self) -> None:
+        """Hook: refuse to be a part of another law as long as there are no parameters."""
+
     def seen_of(self, context: tf.Tensor | None) -> tf.Tensor | None:
         """Return the context where the law takes one."""
         return context if self.context_size else None

@@ -165,6 +165,7 @@ class TransformedLaw(Law):
 
     def adapt(self, batches: Batches) -> None:
         """Show each step that adapts to data what it sees of them, the data's end first."""
+        self.base.check_ready()
         for index in reversed(range(len(self.steps))):
             step = self.steps[index]
             if step.adapts:

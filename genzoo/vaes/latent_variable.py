@@ -213,6 +213,7 @@ class LatentVariableLaw(Law):
 
     def adapt(self, batches: Batches) -> None:
         """Start the preprocessing, the likelihood's scale and pseudo-inputs from data."""
+        self.prior.check_ready()
         for step in reversed(self.ends.steps):
             if step.adapts:
                 step.adapt(lambda: self._real(batches), self.data_spec)

@@ -6,6 +6,8 @@ import numpy as np
 import tensorflow as tf
 
 from genzoo.classic.gaussians import COVARIANCES, Normals, make_normals
+from genzoo.core.engine.variables import still_zeros
+from genzoo.core.errors import NotFittedError
 from genzoo.core.law import Law
 from genzoo.core.lazy import tfp
 
@@ -71,6 +73,13 @@ class MixtureLaw(Law):
         self.covariances.assign(covariances)
         self.whitening.assign(whitening)
         return True
+
+    def check_ready(self):
+        if still_zeros(self.mixing_weights):
+            raise NotFittedError(
+                "Expected a fitted mixture as the base or prior of another model, whose training "
+                "leaves it as it is. Received: one without parameters. Call its fit(x) first."
+            )
 
     def rows(self, x: tf.Tensor) -> tf.Tensor:
         """Return examples as vectors, [n, D]."""
